@@ -1,0 +1,1 @@
+"""The offline side: verify, load, stage, start, audit. Standard library only."""
