@@ -1,0 +1,178 @@
+"""The index: which chunks make a file, and where each chunk lies in the packs.
+
+Chunks are listed in the order in which they lie: the first pack first, back to
+back, without gaps. So the digests of the chunks cover every byte of every pack.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, NamedTuple, Tuple
+
+from sealift_manifests import strictjson
+from sealift_manifests.codecs import CODECS, RAW, SHUFFLE_ZSTD
+from sealift_manifests.digests import Digest
+from sealift_manifests.errors import ManifestError
+from sealift_manifests.model import FORMAT, KNOWN_FEATURES, check_version
+
+MAX_INDEX = 1 << 30
+"""The largest accepted index.json, in bytes."""
+
+MAX_CHUNK = 8 << 20
+"""The most bytes that one chunk decodes to."""
+
+_HINT = "The index is damaged or was not made by Sealift. Do not use the bundle."
+
+
+class Chunk(NamedTuple):
+    """A piece of a file as it lies in a pack.
+
+    `digest` and `size` (bytes) are those of the plain bytes; `stored_digest` and
+    `stored_size` those of the bytes in pack number `pack` (from 0) at `offset`.
+    `width` is the element width in bytes of `shuffle-zstd`, otherwise 1.
+    """
+
+    digest: Digest
+    size: int
+    codec: str
+    width: int
+    pack: int
+    offset: int
+    stored_size: int
+    stored_digest: Digest
+
+
+class Pack(NamedTuple):
+    """A file of stored chunks, with its size in bytes."""
+
+    name: str
+    size: int
+
+
+class Content(NamedTuple):
+    """A file by its digest: its size in bytes and the numbers of its chunks."""
+
+    digest: Digest
+    size: int
+    chunks: Tuple[int, ...]
+
+
+class Index(NamedTuple):
+    """The packs, the chunks in order of place, and the contents by digest."""
+
+    packs: Tuple[Pack, ...]
+    chunks: Tuple[Chunk, ...]
+    contents: Dict[Digest, Content]
+
+
+def dump_index(index: Index) -> bytes:
+    """Return the exact bytes of index.json: one line for each entry."""
+    sections = [
+        ("chunks", [_chunk_value(chunk) for chunk in index.chunks]),
+        ("contents", [_content_value(c) for _, c in sorted(index.contents.items())]),
+        ("packs", [pack._asdict() for pack in index.packs]),
+    ]
+    parts: List[bytes] = [b"{\n"]
+    for name, values in sections:
+        lines = b",\n".join(strictjson.dump_line(value)[:-1] for value in values)
+        parts.append(b'"%s":[\n%s],\n' % (name.encode("ascii"), lines))
+    parts.append(b'"format":%d}\n' % FORMAT)
+    return b"".join(parts)
+
+
+def parse_index(data: bytes, where: str = "index.json") -> Index:
+    """Parse an index whose bytes were verified; check that it is consistent."""
+    value = strictjson.load(data, where)
+    check_version(value, KNOWN_FEATURES, where)
+    try:
+        unknown = set(value) - {"format", "features", "packs", "chunks", "contents"}
+        _require(not unknown, f"unknown field {sorted(unknown)}")
+        packs = tuple(_pack(item) for item in value["packs"])
+        chunks = tuple(_chunk(item) for item in value["chunks"])
+        listed = [_content(item, chunks) for item in value["contents"]]
+        index = Index(packs, chunks, {content.digest: content for content in listed})
+        _require(len(index.contents) == len(listed), "a content appears twice")
+        _check_places(index)
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+        raise ManifestError(f"{where} is not valid: {error}", hint=_HINT) from error
+    return index
+
+
+def _require(condition: object, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
+
+
+def _chunk_value(chunk: Chunk) -> Dict[str, Any]:
+    value = chunk._asdict()
+    if chunk.codec != SHUFFLE_ZSTD:
+        del value["width"]
+    if chunk.codec == RAW:
+        del value["stored_size"], value["stored_digest"]
+    return dict(value)
+
+
+def _content_value(content: Content) -> Dict[str, Any]:
+    return {
+        "digest": content.digest,
+        "size": content.size,
+        "chunks": list(content.chunks),
+    }
+
+
+def _number(value: Any) -> int:
+    _require(type(value) is int and value >= 0, f"{value!r} is not a count")
+    return int(value)
+
+
+def _pack(item: Dict[str, Any]) -> Pack:
+    _require(set(item) == {"name", "size"}, f"pack with fields {sorted(item)}")
+    _require(type(item["name"]) is str, "a pack's name is not text")
+    return Pack(item["name"], _number(item["size"]))
+
+
+def _chunk(item: Dict[str, Any]) -> Chunk:
+    fields = dict(item)
+    codec = fields.pop("codec")
+    _require(codec in CODECS, f"unknown codec {codec!r}")
+    width = _number(fields.pop("width")) if codec == SHUFFLE_ZSTD else 1
+    digest, size = Digest(fields.pop("digest")), _number(fields.pop("size"))
+    pack, offset = _number(fields.pop("pack")), _number(fields.pop("offset"))
+    if codec == RAW:
+        stored_digest, stored_size = digest, size
+    else:
+        stored_digest = Digest(fields.pop("stored_digest"))
+        stored_size = _number(fields.pop("stored_size"))
+    _require(not fields, f"chunk with unknown fields {sorted(fields)}")
+    _require(0 < size <= MAX_CHUNK, f"a chunk of {size} bytes")
+    _require(0 < stored_size <= size, "a chunk that is stored larger than it is")
+    return Chunk(digest, size, codec, width, pack, offset, stored_size, stored_digest)
+
+
+def _content(item: Dict[str, Any], chunks: Tuple[Chunk, ...]) -> Content:
+    _require(set(item) == {"digest", "size", "chunks"}, "content with other fields")
+    content = Content(
+        Digest(item["digest"]),
+        _number(item["size"]),
+        tuple(_number(n) for n in item["chunks"]),
+    )
+    size = sum(chunks[n].size for n in content.chunks)
+    _require(size == content.size, f"{content.digest} has chunks of {size} bytes")
+    return content
+
+
+def _check_places(index: Index) -> None:
+    """Check that the chunks fill the packs, in order and without gaps."""
+    pack, offset = 0, 0
+    for number, chunk in enumerate(index.chunks):
+        while chunk.pack > pack and offset == index.packs[pack].size:
+            pack, offset = pack + 1, 0
+        _require(
+            (chunk.pack, chunk.offset) == (pack, offset),
+            f"chunk {number} does not lie where the one before it ends",
+        )
+        offset += chunk.stored_size
+    ends = index.packs and (pack + 1, offset) == (
+        len(index.packs),
+        index.packs[-1].size,
+    )
+    _require(ends or not (index.packs or index.chunks), "a pack is not filled")
