@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import lru_cache
-from typing import Any, Dict, Tuple, Type, TypeVar, Union, get_type_hints
+from typing import Any, Callable, Dict, Tuple, TypeVar, Union, get_type_hints
 
 from sealift_manifests.digests import Digest
 from sealift_manifests.errors import ManifestError
@@ -22,7 +22,7 @@ _HINT = (
 )
 
 
-def decode(kind: Type[T], value: Any, where: str) -> T:
+def decode(kind: Callable[..., T], value: Any, where: str) -> T:
     """Return `value` (parsed JSON) as a `kind`, or raise ManifestError."""
     if not isinstance(value, dict):
         raise _fault(where, "must be an object")
@@ -56,11 +56,11 @@ def encode(record: Any) -> Any:
 
 
 @lru_cache(maxsize=None)
-def _fields(kind: type) -> Dict[str, Tuple[Any, bool]]:
+def _fields(kind: Any) -> Dict[str, Tuple[Any, bool]]:
     hints = get_type_hints(kind)
     return {
         field.name: (hints[field.name], _is_required(field))
-        for field in dataclasses.fields(kind)  # type: ignore[arg-type]
+        for field in dataclasses.fields(kind)
     }
 
 
@@ -94,7 +94,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
             raise _fault(where, "must be an object")
         return value
     if dataclasses.is_dataclass(hint):
-        return decode(hint, value, where)  # type: ignore[arg-type]
+        return decode(hint, value, where)
     return _scalar(hint, value, where)
 
 

@@ -1,0 +1,230 @@
+"""Where a bundle is written: a directory, or one tar.
+
+Everything is written under a hidden name beside the final one and synced; the
+final name appears only when the bundle is whole.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from sealift_manifests import ustar
+from sealift_manifests.digests import Buffer
+from sealift_manifests.errors import BusyError, OutputError, SealiftError
+
+
+class Sink(Protocol):
+    """An open file of the bundle. Closing it makes it durable."""
+
+    def write(self, data: Buffer) -> None:
+        """Append bytes."""
+
+    def close(self) -> None:
+        """Finish the file and sync it."""
+
+
+class Target(Protocol):
+    """A place that takes the files of a bundle, each once, packs first."""
+
+    @property
+    def path(self) -> Path:
+        """Where the unfinished bundle lies: it can be opened as Media."""
+
+    def create(self, name: str) -> Sink:
+        """Begin the next file; the one before it is closed."""
+
+    def finish(self) -> None:
+        """Make the whole bundle durable under its unfinished name."""
+
+    def commit(self) -> Path:
+        """Give it its final name and return that."""
+
+    def abandon(self) -> None:
+        """Remove what was written."""
+
+
+class DirectoryTarget:
+    """A bundle as a directory of files."""
+
+    def __init__(self, final: Path) -> None:
+        self._final = final
+        self.path = final.with_name(f".{final.name}.partial")
+        if self.path.exists():
+            shutil.rmtree(self.path)
+        self.path.mkdir()
+
+    def create(self, name: str) -> Sink:
+        """Begin the file `name`."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        return _FileSink(os.open(self.path / name, flags, 0o644))
+
+    def finish(self) -> None:
+        """Sync the directory; its files are synced already."""
+        _sync_directory(self.path)
+
+    def commit(self) -> Path:
+        """Rename the directory to its final name."""
+        self.path.rename(self._final)
+        _sync_directory(self._final.parent)
+        return self._final
+
+    def abandon(self) -> None:
+        """Remove the unfinished directory."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+class TarTarget:
+    """A bundle as one uncompressed tar, its members below one directory name."""
+
+    def __init__(self, final: Path, *, mtime: int) -> None:
+        self._final = final
+        self._mtime = mtime
+        self._folder = final.name.removesuffix(".tar")
+        self.path = final.with_name(f".{final.name}.partial")
+        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        self._fd = os.open(self.path, flags, 0o644)
+
+    def create(self, name: str) -> Sink:
+        """Begin the member `name`; its header is written when it is closed."""
+        return _MemberSink(self._fd, f"{self._folder}/{name}", self._mtime)
+
+    def finish(self) -> None:
+        """Write the end of the archive and sync it."""
+        _write_all(self._fd, ustar.END)
+        os.fsync(self._fd)
+
+    def commit(self) -> Path:
+        """Rename the archive to its final name."""
+        os.close(self._fd)
+        self.path.rename(self._final)
+        _sync_directory(self._final.parent)
+        return self._final
+
+    def abandon(self) -> None:
+        """Remove the unfinished archive."""
+        os.close(self._fd)
+        self.path.unlink(missing_ok=True)
+
+
+@contextmanager
+def open_target(
+    directory: Path, name: str, *, tar: bool, mtime: int
+) -> Iterator[Target]:
+    """Give a place for the bundle `name` below `directory`; remove it on failure.
+
+    Raises OutputError when the name is taken or the disk is full, BusyError when
+    another build is writing the same bundle.
+    """
+    final = directory / (f"{name}.tar" if tar else name)
+    with _output_faults(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        with _lock(directory / f".{name}.lock", final):
+            if final.exists():
+                raise OutputError(
+                    f"{final} exists already",
+                    hint="Move it away, choose another -o, or raise the version in "
+                    "the spec.",
+                )
+            target: Target
+            target = TarTarget(final, mtime=mtime) if tar else DirectoryTarget(final)
+            try:
+                yield target
+            except BaseException:
+                target.abandon()
+                raise
+
+
+class _FileSink:
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def write(self, data: Buffer) -> None:
+        _write_all(self._fd, data)
+
+    def close(self) -> None:
+        os.fsync(self._fd)
+        os.close(self._fd)
+
+
+class _MemberSink:
+    """A tar member whose size is known only at its end."""
+
+    def __init__(self, fd: int, name: str, mtime: int) -> None:
+        self._fd = fd
+        self._name = name
+        self._mtime = mtime
+        self._size = 0
+        self._start = os.lseek(fd, 0, os.SEEK_CUR)
+        _write_all(fd, ustar.header(name, 0, mtime))
+
+    def write(self, data: Buffer) -> None:
+        _write_all(self._fd, data)
+        self._size += len(data)
+
+    def close(self) -> None:
+        _write_all(self._fd, ustar.padding(self._size))
+        os.pwrite(
+            self._fd, ustar.header(self._name, self._size, self._mtime), self._start
+        )
+
+
+def _write_all(fd: int, data: Buffer) -> None:
+    view = memoryview(data).cast("B")
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def _sync_directory(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def _lock(path: Path, final: Path) -> Iterator[None]:
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BusyError(
+                f"another build is writing {final}",
+                hint="Wait until it has finished, or build into another directory.",
+            ) from error
+        yield
+        path.unlink(missing_ok=True)
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def _output_faults(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except SealiftError:
+        raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            free = shutil.disk_usage(directory).free
+            raise OutputError(
+                f"the disk of {directory} is full ({free / 2**30:.2f} GiB were free "
+                "after the unfinished bundle was removed)",
+                hint="Make room there, or choose another place with -o. Downloads are "
+                "kept: the next run does not repeat them.",
+            ) from error
+        if error.errno in (errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EFBIG):
+            raise OutputError(
+                f"{directory} cannot be written: {error.strerror}",
+                hint="Choose another place with -o, or a smaller --part-size for "
+                "FAT32 (4 GiB - 1 at most).",
+            ) from error
+        raise

@@ -1,0 +1,207 @@
+"""Where a bundle lies: a directory, a tar, or packs spread over several media.
+
+The one module of this package that opens files, and only to read them. What is
+read here is not trusted: `bundle` verifies it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import Dict, Iterable, List, Tuple
+
+from sealift_manifests import ustar
+from sealift_manifests.errors import PayloadError
+from sealift_manifests.paths import is_outer_name
+from sealift_manifests.sums import SUMS_NAME
+
+_OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+"""O_NONBLOCK: a FIFO in place of a file must not hang the installer."""
+
+
+class MediaFile:
+    """A file of a bundle, open for reading: all of a file, or a tar's member.
+
+    `label` is where it lies, for people. `size` is in bytes.
+    """
+
+    def __init__(self, fd: int, label: str, start: int, size: int) -> None:
+        self._fd = fd
+        self._start = start
+        self.label = label
+        self.size = size
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Return exactly `size` bytes; raise PayloadError if they cannot be read."""
+        try:
+            data = os.pread(self._fd, size, self._start + offset)
+            while len(data) < size:
+                more = os.pread(
+                    self._fd, size - len(data), self._start + offset + len(data)
+                )
+                if not more:
+                    raise PayloadError(
+                        f"{self.label} ends at byte {offset + len(data)}, "
+                        f"before byte {offset + size}",
+                        hint="It was cut short. Copy it to the medium again.",
+                    )
+                data += more
+        except OSError as error:
+            raise PayloadError(
+                f"{self.label} cannot be read at bytes {offset} to {offset + size}: "
+                f"{error.strerror}",
+                hint="The medium may be failing or was pulled out. Copy the file to "
+                "another medium.",
+            ) from error
+        return data
+
+    def drop_cache(self) -> None:
+        """Ask the kernel to forget what it cached, so that reads reach the medium."""
+        os.posix_fadvise(self._fd, self._start, self.size, os.POSIX_FADV_DONTNEED)
+
+
+class Media:
+    """The files of one bundle, found on any of several media.
+
+    Takes bundle directories, tar files, or directories that hold one bundle
+    directory. Symbolic links on a medium are not followed. Use it in a `with`.
+    """
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._fds: List[int] = []
+        self._found: Dict[str, MediaFile] = {}
+        self._all: List[Tuple[str, MediaFile]] = []
+        self.places = tuple(paths)
+        try:
+            for path in self.places:
+                self._add(path)
+            self._check_same_bundle()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Media:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every file."""
+        while self._fds:
+            os.close(self._fds.pop())
+
+    def names(self) -> Tuple[str, ...]:
+        """Return the names of all files found, sorted."""
+        return tuple(sorted(self._found))
+
+    def has(self, name: str) -> bool:
+        """Say whether any medium holds a file of this name."""
+        return name in self._found
+
+    def open(self, name: str) -> MediaFile:
+        """Return the file of this name, or raise PayloadError if none is there."""
+        if name not in self._found:
+            raise PayloadError(
+                f"{name} is missing from {', '.join(self.places)}",
+                hint="Give every medium of the bundle on the command line, or copy "
+                "the missing file to one of them.",
+            )
+        return self._found[name]
+
+    def read(self, name: str, limit: int) -> bytes:
+        """Return a whole small file; refuse more than `limit` bytes."""
+        file = self.open(name)
+        if file.size > limit:
+            raise PayloadError(
+                f"{file.label} has {file.size} bytes; at most {limit} are accepted",
+                hint="This is not a file of a Sealift bundle. Do not use it.",
+            )
+        return file.read_at(0, file.size)
+
+    def _add(self, path: str) -> None:
+        try:
+            if os.path.isdir(path):
+                self._add_directory(_bundle_directory(path))
+            else:
+                self._add_tar(path)
+        except OSError as error:
+            raise PayloadError(
+                f"{path} cannot be opened: {error.strerror}",
+                hint="Name the bundle's directory or its .tar, and check that the "
+                "medium is mounted.",
+            ) from error
+
+    def _add_directory(self, path: str) -> None:
+        with os.scandir(path) as entries:
+            plain = [e for e in entries if e.is_file(follow_symlinks=False)]
+        for entry in sorted(plain, key=lambda e: e.name):
+            if is_outer_name(entry.name):
+                fd, size = self._open(entry.path)
+                self._keep(entry.name, MediaFile(fd, entry.path, 0, size))
+
+    def _add_tar(self, path: str) -> None:
+        fd, total = self._open(path)
+        archive = MediaFile(fd, path, 0, total)
+        try:
+            for name, start, size in ustar.members(archive.read_at, total):
+                base = name.rpartition("/")[2]
+                if is_outer_name(base):
+                    self._keep(base, MediaFile(fd, f"{path}:{name}", start, size))
+        except (ValueError, PayloadError) as error:
+            raise PayloadError(
+                f"{path} is not a whole Sealift tar: {error}",
+                hint="Copy it to the medium again. If it is not a bundle, name the "
+                "bundle's directory or its .tar.",
+            ) from error
+
+    def _open(self, path: str) -> Tuple[int, int]:
+        fd = os.open(path, _OPEN_FLAGS)
+        self._fds.append(fd)
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise PayloadError(
+                f"{path} is not a regular file",
+                hint="Name the bundle's directory or its .tar.",
+            )
+        return fd, status.st_size
+
+    def _keep(self, name: str, file: MediaFile) -> None:
+        self._all.append((name, file))
+        self._found.setdefault(name, file)
+
+    def _check_same_bundle(self) -> None:
+        roots = [file for name, file in self._all if name == SUMS_NAME]
+        texts = {file.read_at(0, min(file.size, 1 << 20)) for file in roots}
+        if len(texts) > 1:
+            raise PayloadError(
+                "these are media of different bundles: "
+                + ", ".join(file.label for file in roots),
+                hint=f"Media of one bundle carry the same {SUMS_NAME}. Give the media "
+                "of one bundle only.",
+            )
+
+
+def _bundle_directory(path: str) -> str:
+    """Return `path`, or the one bundle directory in it."""
+    if _looks_like_bundle(path):
+        return path
+    inner = [
+        entry.path
+        for entry in os.scandir(path)
+        if entry.is_dir(follow_symlinks=False) and _looks_like_bundle(entry.path)
+    ]
+    if len(inner) > 1:
+        raise PayloadError(
+            f"{path} holds several bundles: {', '.join(sorted(inner))}",
+            hint="Name one of them.",
+        )
+    return inner[0] if inner else path
+
+
+def _looks_like_bundle(path: str) -> bool:
+    try:
+        names = os.listdir(path)
+    except OSError:
+        return False
+    return SUMS_NAME in names or any(name.endswith(".pack") for name in names)
