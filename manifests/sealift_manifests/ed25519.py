@@ -109,7 +109,7 @@ def _public_point(key: bytes) -> _Point:
 
 
 def check_public_key(key: bytes) -> None:
-    """Raise ValueError unless these 32 bytes are a key that an honest signer can have."""
+    """Raise ValueError unless an honest signer can have this key of 32 bytes."""
     _public_point(bytes(key))
 
 

@@ -101,7 +101,7 @@ def split_key_line(line: str) -> Tuple[str, bytes, str]:
     except ValueError as error:
         raise ValueError("the key is not whole base64") from error
     if key_type_of(blob) != words[0]:
-        raise ValueError(f"the key data is not of type {ascii(words[0])}")
+        raise ValueError(f"the key data is not of type {words[0]!a}")
     return words[0], blob, words[2].strip() if len(words) > 2 else ""
 
 
@@ -113,7 +113,7 @@ def parse_public_key(line: str) -> PublicKey:
 
 def parse_public_keys(text: str) -> Tuple[PublicKey, ...]:
     """Return the keys of a `.pub` file, at least one, or raise ValueError."""
-    lines = [line.strip() for line in text.splitlines()]
+    lines = [line.strip() for line in text.split("\n")]
     keys = [parse_public_key(line) for line in lines if line and line[0] != "#"]
     if not keys:
         raise ValueError("there is no key in it")
@@ -189,7 +189,7 @@ def _parse_blob(blob: bytes) -> SshSignature:
         raise ValueError("its reserved field is in use")
     hash_name = reader.string().decode("ascii")
     if hash_name not in _HASHES:
-        raise ValueError(f"it names the unknown hash {ascii(hash_name[:40])}")
+        raise ValueError(f"it names the unknown hash {hash_name[:40]!a}")
     signature = reader.string()
     reader.end()
     return SshSignature(
@@ -198,11 +198,11 @@ def _parse_blob(blob: bytes) -> SshSignature:
 
 
 def verify_sshsig(armored: bytes, message: bytes, namespace: str) -> PublicKey:
-    """Return the key that signed `message`; whether it is trusted is for others to say."""
+    """Return the key that signed `message`; trusting it is another question."""
     parsed = parse_sshsig(armored)
     if parsed.namespace != namespace:
         raise SignatureError(
-            f"the signature was made for {ascii(parsed.namespace[:80])}, "
+            f"the signature was made for {parsed.namespace[:80]!a}, "
             f"not for {namespace!r}",
             hint="It signs something else than a bundle. Ask the people who built the "
             "bundle for its own signature. Do not install it.",
