@@ -1,0 +1,84 @@
+"""Fixtures for the real counterparts that tests run against, and what is missing then.
+
+On a build server everything must be there. Elsewhere the engine must be, unless
+SEALIFT_TESTS_WITHOUT_ENGINE=1; what only root can do is skipped for other users.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+import chroots
+import hosts
+from programs import Programs
+
+T = TypeVar("T")
+
+
+def _require(find: Callable[[], T], *, may_skip: bool) -> T:
+    try:
+        return find()
+    except hosts.MissingHostError as missing:
+        if may_skip and not hosts.in_ci():
+            pytest.skip(str(missing))
+        pytest.fail(str(missing), pytrace=False)
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest chooses by marker
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by the fixtures they use, so that no mark can be forgotten."""
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        if "engine" in fixtures:
+            item.add_marker("docker")
+        if "debian11" in fixtures:
+            item.add_marker("slow")
+
+
+@pytest.fixture(autouse=True)
+def _engine_where_marked(request: pytest.FixtureRequest) -> None:
+    """A test marked docker needs the engine, also if it takes no fixture."""
+    if request.node.get_closest_marker("docker"):
+        request.getfixturevalue("engine")
+
+
+@pytest.fixture(scope="session")
+def engine() -> hosts.Engine:
+    """The Docker engine of this machine; scripts/test starts one where none runs."""
+    unwanted = os.environ.get("SEALIFT_TESTS_WITHOUT_ENGINE") == "1"
+    return _require(hosts.find_engine, may_skip=unwanted)
+
+
+@pytest.fixture(scope="session")
+def no_network() -> hosts.NoNetwork:
+    """A way to run programs without a network, seen to leave no way out."""
+    return _require(hosts.cut_network, may_skip=not hosts.is_root())
+
+
+@pytest.fixture(scope="session")
+def pythons() -> tuple[hosts.Python, ...]:
+    """Every CPython >= 3.8 of this machine; at least the one that runs the tests."""
+    return hosts.all_pythons()
+
+
+@pytest.fixture(scope="session")
+def debian11() -> chroots.Chroot:
+    """A minimal Debian 11 with python3 3.9, to run offline programs in."""
+    return _require(chroots.debian11, may_skip=not hosts.is_root())
+
+
+@pytest.fixture(scope="session")
+def hub_model_dir() -> Path:
+    """The folder of a small real model, as its publisher packed it."""
+    return _require(hosts.find_model, may_skip=False)
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Programs:
+    """An empty folder of stand-in programs to put on a PATH."""
+    return Programs(tmp_path / "programs")
