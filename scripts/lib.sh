@@ -125,12 +125,12 @@ venv_fits() {
         [ "$(venv_key)" = "$(cat "$VENV/made-for" 2>/dev/null)" ]
 }
 
-# ensure_venv [dev]: Sealift, editable, in .venv; with the developers' tools on request.
+# ensure_venv plain|dev: Sealift, editable, in .venv; dev adds the developers' tools.
 ensure_venv() {
     local mark=$VENV/has-sealift wanted=$ROOT
-    if [ "${1:-}" = dev ]; then
+    if [ "$1" = dev ]; then
         mark=$VENV/has-dev
-        wanted="$ROOT[dev]"
+        wanted="${ROOT}[dev]"
     fi
     if ! venv_fits; then
         ensure_python || return

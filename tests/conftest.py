@@ -11,10 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-import pytest
-
 import chroots
 import hosts
+import pytest
 from programs import Programs
 
 T = TypeVar("T")
