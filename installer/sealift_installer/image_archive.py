@@ -1,0 +1,105 @@
+"""The image archive that every engine loads, written as it is read.
+
+An OCI layout with one descriptor, plus the manifest.json of `docker save`: Docker
+20.10 to 29 on both image stores, Podman and containerd take it. The manifest from
+the registry goes in unchanged, so its digest stays true. Pure: opens nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Callable, Dict, Iterator, List, Tuple
+
+from sealift_manifests import ustar
+from sealift_manifests.digests import Digest, from_hex
+from sealift_manifests.errors import DigestMismatchError
+from sealift_manifests.model import Descriptor, ImageEntry
+
+ReadBlob = Callable[[Digest], Iterator[bytes]]
+
+
+def archive(image: ImageEntry, read_blob: ReadBlob) -> Iterator[bytes]:
+    """Yield the archive of `image`, whose blobs `read_blob` yields piece by piece.
+
+    Each blob is measured as it passes. One that is not what was signed raises
+    DigestMismatchError before the archive is whole, so that no engine takes it.
+    """
+    for name, content in _texts(image):
+        yield ustar.header(name, len(content)) + content + ustar.padding(len(content))
+    for blob in _blobs(image):
+        yield ustar.header(_member(blob.digest), blob.size)
+        yield from _checked(image, blob, read_blob(blob.digest))
+        yield ustar.padding(blob.size)
+    yield ustar.END
+
+
+def archive_size(image: ImageEntry) -> int:
+    """Return the exact size of the archive in bytes."""
+    sizes = [len(content) for _, content in _texts(image)]
+    sizes += [blob.size for blob in _blobs(image)]
+    return sum(map(_space, sizes)) + len(ustar.END)
+
+
+def _space(size: int) -> int:
+    return ustar.BLOCK + size + len(ustar.padding(size))
+
+
+def _blobs(image: ImageEntry) -> List[Descriptor]:
+    return list({blob.digest: blob for blob in image.blobs}.values())
+
+
+def _member(digest: Digest) -> str:
+    return f"blobs/sha256/{digest.hex}"
+
+
+def _checked(
+    image: ImageEntry, blob: Descriptor, pieces: Iterator[bytes]
+) -> Iterator[bytes]:
+    measure, left = hashlib.sha256(), blob.size
+    for piece in pieces:
+        measure.update(piece)
+        left -= len(piece)
+        if left < 0:
+            break
+        yield piece
+    found = from_hex(measure.hexdigest())
+    if left or found != blob.digest:
+        raise DigestMismatchError(
+            f"a blob of image {image.name} is not the one that was signed "
+            f"(expected {blob.digest.short} with {blob.size} bytes, found "
+            f"{found.short} with {'more' if left < 0 else blob.size - left})",
+            hint="Run `verify` on the bundle, and copy the part it names again.",
+        )
+
+
+def _texts(image: ImageEntry) -> Tuple[Tuple[str, bytes], ...]:
+    tag = image.reference.rpartition(":")[2]
+    descriptor: Dict[str, Any] = {
+        "mediaType": image.manifest.media_type,
+        "digest": image.manifest.digest,
+        "size": image.manifest.size,
+        "annotations": {
+            "io.containerd.image.name": image.reference,
+            "org.opencontainers.image.ref.name": tag,
+        },
+    }
+    index = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [descriptor],
+    }
+    docker = {
+        "Config": _member(image.config.digest),
+        "RepoTags": [image.reference],
+        "Layers": [_member(layer.digest) for layer in image.layers],
+    }
+    return (
+        ("oci-layout", _json({"imageLayoutVersion": "1.0.0"})),
+        ("index.json", _json(index)),
+        ("manifest.json", _json([docker])),
+    )
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode("ascii")

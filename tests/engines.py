@@ -1,0 +1,159 @@
+"""Real images and a real engine for tests: made from raw blobs, named uniquely.
+
+`an_image` returns what a bundle would hold: an ImageEntry and its blobs.
+`engine_guard` takes everything a test named away again.
+"""
+
+import gzip
+import io
+import json
+import tarfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from sealift_installer.engine import Engine
+from sealift_manifests.digests import Digest, digest_of
+from sealift_manifests.errors import EngineError
+from sealift_manifests.model import Descriptor, ImageEntry, ImageSource, LayerEntry
+
+SOCKET = "/var/run/docker.sock"
+BUSYBOX = Path("/bin/busybox")
+"""A static busybox (Debian: busybox-static), the only program of the images here."""
+
+_TYPES = {
+    "oci": (
+        "application/vnd.oci.image.manifest.v1+json",
+        "application/vnd.oci.image.config.v1+json",
+        "application/vnd.oci.image.layer.v1.tar",
+        "application/vnd.oci.image.layer.v1.tar+gzip",
+    ),
+    "docker": (
+        "application/vnd.docker.distribution.manifest.v2+json",
+        "application/vnd.docker.container.image.v1+json",
+        "application/vnd.docker.image.rootfs.diff.tar",
+        "application/vnd.docker.image.rootfs.diff.tar.gzip",
+    ),
+}
+
+
+@dataclass
+class RawImage:
+    """An image entry, and the bytes of its blobs by digest."""
+
+    entry: ImageEntry
+    blobs: dict[Digest, bytes] = field(default_factory=dict)
+
+    def read(self, digest: Digest, piece: int = 64 << 10) -> Iterator[bytes]:
+        """Yield a blob in pieces, as a bundle or a store would."""
+        data = self.blobs[digest]
+        for start in range(0, len(data), piece):
+            yield data[start : start + piece]
+
+
+def unique(prefix: str = "sealift-test") -> str:
+    """Return a name that no other test uses."""
+    return f"{prefix}-{uuid.uuid4().hex[:10]}"
+
+
+def a_layer(files: dict[str, bytes], *, mode: int = 0o755) -> bytes:
+    """Return the plain tar of a layer with these files."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, content in sorted(files.items()):
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(content), mode
+            tar.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def busybox_layer() -> bytes:
+    """Return a layer that holds a static busybox as /bin/busybox and /bin/sh."""
+    program = BUSYBOX.read_bytes()
+    return a_layer({"bin/busybox": program, "bin/sh": program})
+
+
+def an_image(
+    *layers: bytes,
+    kind: str = "oci",
+    compress: bool = True,
+    name: str | None = None,
+    config: dict[str, object] | None = None,
+) -> RawImage:
+    """Return an image of these plain layer tars; `kind` is `oci` or `docker`.
+
+    `config` is the part of the image's config that says how to run it. Without
+    layers, it has one small file of its own.
+    """
+    name = name or unique()
+    plain = layers or (a_layer({"about": name.encode()}),)
+    manifest_type, config_type, layer_type, gzip_type = _TYPES[kind]
+    stored = [gzip.compress(p, 6, mtime=0) if compress else p for p in plain]
+    entries = [
+        LayerEntry(
+            media_type=gzip_type if compress else layer_type,
+            digest=digest_of(data),
+            size=len(data),
+            diff_id=digest_of(tar),
+            diff_size=len(tar),
+        )
+        for tar, data in zip(plain, stored, strict=True)
+    ]
+    settings = {
+        "architecture": "amd64",
+        "os": "linux",
+        "created": "2026-01-01T00:00:00Z",
+        "config": config or {"Labels": {"sealift.test": name}},
+        "rootfs": {"type": "layers", "diff_ids": [e.diff_id for e in entries]},
+        "history": [{"created_by": "test"} for _ in entries],
+    }
+    config_bytes = json.dumps(settings).encode()
+    described = Descriptor(config_type, digest_of(config_bytes), len(config_bytes))
+    manifest_bytes = json.dumps(
+        {
+            "schemaVersion": 2,
+            "mediaType": manifest_type,
+            "config": _as_json(described),
+            "layers": [_as_json(entry) for entry in entries],
+        }
+    ).encode()
+    tag = digest_of(manifest_bytes).short
+    entry = ImageEntry(
+        name="test",
+        reference=f"docker.io/library/{name}:{tag}",
+        source=ImageSource("pull", f"{name}:1"),
+        platform="linux/amd64",
+        manifest=Descriptor(
+            manifest_type, digest_of(manifest_bytes), len(manifest_bytes)
+        ),
+        config=described,
+        layers=tuple(entries),
+    )
+    blobs = [manifest_bytes, config_bytes, *stored]
+    return RawImage(entry, {digest_of(data): data for data in blobs})
+
+
+def renamed(image: RawImage, reference: str) -> RawImage:
+    """Return the same image under another name."""
+    return RawImage(replace(image.entry, reference=reference), image.blobs)
+
+
+@contextmanager
+def engine_guard() -> Iterator[tuple[Engine, list[str]]]:
+    """Give the engine, and a list to note paths on: all are deleted at the end.
+
+    A path is the engine's own: `/images/NAME`, `/volumes/NAME`, `/containers/NAME`.
+    """
+    engine, noted = Engine(SOCKET), []
+    try:
+        yield engine, noted
+    finally:
+        for path in reversed(noted):
+            with suppress(EngineError):
+                engine.request("DELETE", f"{path}?force=1", timeout=None).close()
+
+
+def _as_json(blob: Descriptor) -> dict[str, object]:
+    return {"mediaType": blob.media_type, "digest": blob.digest, "size": blob.size}
