@@ -92,7 +92,7 @@ class Transport:
     def __init__(self, policy: HttpPolicy, *, insecure: frozenset[str]) -> None:
         self.policy = policy
         self._insecure = insecure
-        self._session = requests.Session()
+        self._session = _Session()
         self._session.verify = _certificate_authorities()
 
     def base_url(self, host: str) -> str:
@@ -108,7 +108,7 @@ class Transport:
             if response.status_code not in _REDIRECTS:
                 return _raise_if_busy(response)
             response.close()
-            url = urljoin(url, response.headers.get("Location", ""))
+            url = _next_url(url, response)
             if request.form is not None:
                 break
         raise SourceUnreachableError(
@@ -164,6 +164,17 @@ class Transport:
 
     def _may_be_plain(self, host: str) -> bool:
         return host in self._insecure or is_loopback(host)
+
+
+class _Session(requests.Session):
+    """Leaves redirects to us.
+
+    Even when told not to follow, requests reads their whole body, however long,
+    and parses where they lead.
+    """
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        return None
 
 
 class _Authorization(AuthBase):
@@ -234,6 +245,13 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
+
+
+def _next_url(url: str, response: requests.Response) -> str:
+    try:
+        return urljoin(url, response.headers.get("Location", ""))
+    except ValueError:
+        return ""
 
 
 def _raise_if_busy(response: requests.Response) -> requests.Response:

@@ -1,0 +1,384 @@
+"""Downloads that are cut, spoiled, redirected or repeated still end in true blobs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import threading
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from registries import make_image, make_layer, running_registry, sha256
+from registry_fronts import Answer, Seen, passing_on, running_front
+from sealift_bundler.registry import HttpPolicy, fetch, parse_reference, resolve
+from sealift_manifests.digests import Digest
+from sealift_manifests.errors import (
+    OutputError,
+    SourceContentError,
+    SourceUnreachableError,
+)
+
+QUICK = HttpPolicy(attempts=3, first_delay=0.01, longest_delay=0.02, stall_timeout=0.5)
+BIG = make_layer({"big": os.urandom(3 << 20)})
+IMAGE = make_image([BIG, *(make_layer({f"f{n}": b"x" * n}) for n in range(5))])
+BIG_DIGEST = Digest(sha256(BIG.data))
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory):
+    with running_registry(tmp_path_factory.mktemp("registry")) as running:
+        running.push_image("app:1", IMAGE)
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def no_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+def find(host: str):
+    return resolve(parse_reference(f"{host}/app:1"), "linux/amd64", policy=QUICK)
+
+
+def is_big(request: Seen) -> bool:
+    return request.path.endswith(BIG_DIGEST)
+
+
+def cutting(registry, after: int, times: int):
+    """Hang up after so many bytes of the big layer, so many times."""
+    cuts = iter(range(times))
+
+    def alter(request: Seen, answer: Answer) -> Answer:
+        if is_big(request) and next(cuts, None) is not None:
+            answer.cut_after = after
+        return answer
+
+    return running_front(passing_on(registry.host, alter))
+
+
+def ranges(front) -> list[str | None]:
+    return [request.headers.get("Range") for request in front.seen if is_big(request)]
+
+
+def test_a_download_that_is_cut_goes_on_where_it_was(registry, tmp_path):
+    with cutting(registry, 1_000_000, times=2) as front:
+        paths = fetch(find(front.host), tmp_path, policy=QUICK)
+
+    assert paths[BIG_DIGEST].read_bytes() == BIG.data
+    first, *others = ranges(front)
+    starts = [int(re.match(r"bytes=(\d+)-$", text)[1]) for text in others]
+    assert first is None
+    assert starts[0] > 700_000
+    assert starts[1] > starts[0] + 700_000
+
+
+def test_a_run_that_gave_up_is_continued_by_the_next(registry, tmp_path):
+    with (
+        cutting(registry, 600_000, times=99) as front,
+        pytest.raises(SourceUnreachableError, match=f"{BIG_DIGEST.short}.*3 tries"),
+    ):
+        fetch(find(front.host), tmp_path, policy=QUICK)
+    partial = tmp_path / "sha256" / f"{BIG_DIGEST.hex}.partial"
+    kept = partial.stat().st_size
+
+    with cutting(registry, 0, times=0) as front:
+        paths = fetch(find(front.host), tmp_path, policy=QUICK)
+
+    assert kept > 1_000_000
+    assert ranges(front) == [f"bytes={kept}-"]
+    assert paths[BIG_DIGEST].read_bytes() == BIG.data
+    assert not partial.exists()
+
+
+def test_a_registry_that_cannot_continue_is_asked_from_the_start(registry, tmp_path):
+    cuts = iter([True])
+
+    def alter(request: Seen, answer: Answer) -> Answer:
+        if is_big(request):
+            answer = Answer(200, {}, BIG.data)
+            answer.cut_after = 800_000 if next(cuts, False) else None
+        return answer
+
+    with running_front(passing_on(registry.host, alter)) as front:
+        paths = fetch(find(front.host), tmp_path, policy=QUICK)
+
+    assert len(ranges(front)) == 2
+    assert paths[BIG_DIGEST].read_bytes() == BIG.data
+
+
+@pytest.mark.parametrize("size", [1000, len(BIG.data), len(BIG.data) + 5])
+def test_a_rotten_beginning_is_fetched_again(registry, tmp_path, size):
+    (tmp_path / "sha256").mkdir()
+    (tmp_path / "sha256" / f"{BIG_DIGEST.hex}.partial").write_bytes(b"r" * size)
+
+    paths = fetch(find(registry.host), tmp_path, policy=QUICK)
+
+    assert paths[BIG_DIGEST].read_bytes() == BIG.data
+
+
+def test_what_is_there_and_true_is_not_fetched_again(registry, tmp_path):
+    with cutting(registry, 0, times=0) as front:
+        resolved = find(front.host)
+        first = fetch(resolved, tmp_path, policy=QUICK)
+        asked = len(front.seen)
+        calls: list[int] = []
+        again = fetch(resolved, tmp_path, calls.append, policy=QUICK)
+
+    assert again == first
+    assert len(front.seen) == asked
+    assert calls[-1] == resolved.size
+
+
+def test_a_kept_blob_with_one_wrong_byte_is_fetched_again(registry, tmp_path):
+    resolved = find(registry.host)
+    path = fetch(resolved, tmp_path, policy=QUICK)[BIG_DIGEST]
+    path.write_bytes(BIG.data[:-1] + bytes([BIG.data[-1] ^ 1]))
+
+    fetch(resolved, tmp_path, policy=QUICK)
+
+    assert path.read_bytes() == BIG.data
+
+
+def test_wrong_bytes_are_never_kept_and_the_image_and_registry_are_named(
+    registry, tmp_path
+):
+    def alter(request: Seen, answer: Answer) -> Answer:
+        if is_big(request):
+            answer.body = answer.body[:-1] + bytes([answer.body[-1] ^ 1])
+        return answer
+
+    with (
+        running_front(passing_on(registry.host, alter)) as front,
+        pytest.raises(SourceContentError) as caught,
+    ):
+        fetch(find(front.host), tmp_path, policy=QUICK)
+
+    for word in (BIG_DIGEST.short, "app:1", front.host):
+        assert word in caught.value.message
+    assert not (tmp_path / "sha256" / BIG_DIGEST.hex).exists()
+    assert len(ranges(front)) == 1
+
+
+@pytest.mark.parametrize("change", [+1, -1])
+def test_a_blob_of_another_size_than_promised_is_refused(registry, tmp_path, change):
+    def alter(request: Seen, answer: Answer) -> Answer:
+        if is_big(request):
+            answer.body = (answer.body + b"!")[: len(BIG.data) + change]
+        return answer
+
+    with (
+        running_front(passing_on(registry.host, alter)) as front,
+        pytest.raises(SourceContentError, match="gives blob"),
+    ):
+        fetch(find(front.host), tmp_path, policy=QUICK)
+
+
+def test_a_stream_without_end_is_left_at_the_promised_size(registry, tmp_path):
+    def alter(request: Seen, answer: Answer) -> Answer:
+        if is_big(request):
+            chunk = BIG.data + b"!" * (1 << 20)
+            framed = b"%x\r\n%s\r\n" % (len(chunk), chunk)
+            answer.headers["Transfer-Encoding"] = "chunked"
+            answer.body = framed * 2
+        return answer
+
+    with (
+        running_front(passing_on(registry.host, alter)) as front,
+        pytest.raises(SourceContentError, match="more than"),
+    ):
+        fetch(find(front.host), tmp_path, policy=QUICK)
+
+    largest = max(path.stat().st_size for path in (tmp_path / "sha256").iterdir())
+    assert largest <= len(BIG.data)
+
+
+def test_a_server_that_is_busy_is_asked_again(registry, tmp_path):
+    troubles = iter([503, 429])
+
+    def alter(request: Seen, answer: Answer) -> Answer:
+        if is_big(request) and (status := next(troubles, None)):
+            return Answer(status, {"Retry-After": "0"})
+        return answer
+
+    with running_front(passing_on(registry.host, alter)) as front:
+        paths = fetch(find(front.host), tmp_path, policy=QUICK)
+
+    assert len(ranges(front)) == 3
+    assert paths[BIG_DIGEST].read_bytes() == BIG.data
+
+
+def test_a_server_that_falls_silent_is_given_up_on(registry, tmp_path):
+    enough = threading.Event()
+
+    def alter(request: Seen, answer: Answer) -> Answer:
+        if is_big(request):
+            enough.wait(10)
+        return answer
+
+    with running_front(passing_on(registry.host, alter)) as front:
+        try:
+            with pytest.raises(SourceUnreachableError, match=r"nothing for 0\.5 s"):
+                fetch(find(front.host), tmp_path, policy=QUICK)
+        finally:
+            enough.set()
+
+
+def guarded_by_tokens(registry, *, good_for: int, blobs_at: str | None = None):
+    """A registry whose token server changes its mind every few requests."""
+    state = {"token": 0, "left": good_for}
+    lock = threading.Lock()
+    pass_on = passing_on(registry.host, lambda _request, answer: answer)
+
+    def handle(request: Seen) -> Answer:
+        with lock:
+            if request.path.startswith("/token"):
+                state["token"] += 1
+                state["left"] = good_for
+                token = {"token": f"secret-{state['token']}"}
+                return Answer(200, {}, json.dumps(token).encode())
+            known = (
+                request.headers.get("Authorization")
+                == f"Bearer secret-{state['token']}"
+            )
+            if not known or not state["left"]:
+                realm = f'Bearer realm="http://{request.headers["Host"]}/token"'
+                return Answer(401, {"WWW-Authenticate": realm})
+            state["left"] -= 1
+        if blobs_at and "/blobs/" in request.path:
+            return Answer(307, {"Location": f"http://{blobs_at}{request.path}?sig=x"})
+        return pass_on(request)
+
+    return running_front(handle)
+
+
+def test_a_token_refused_in_the_middle_is_renewed(registry, tmp_path):
+    with guarded_by_tokens(registry, good_for=5) as front:
+        paths = fetch(find(front.host), tmp_path, policy=QUICK)
+
+    assert len(paths) == 7
+    assert sum(request.path.startswith("/token") for request in front.seen) >= 3
+
+
+def test_a_redirect_to_another_host_does_not_carry_the_token(registry, tmp_path):
+    def storage(request: Seen) -> Answer:
+        blob = urlsplit(request.path).path.rpartition("/")[2]
+        data = {sha256(x.data): x.data for x in IMAGE.layers}
+        return Answer(200, {}, data.get(blob, IMAGE.config))
+
+    with (
+        running_front(storage, address="127.0.0.2") as elsewhere,
+        guarded_by_tokens(registry, good_for=99, blobs_at=elsewhere.host) as front,
+    ):
+        paths = fetch(find(front.host), tmp_path, policy=QUICK)
+
+    assert paths[BIG_DIGEST].read_bytes() == BIG.data
+    assert any("Authorization" in request.headers for request in front.seen)
+    assert len(elsewhere.seen) >= 7
+    assert not any("Authorization" in request.headers for request in elsewhere.seen)
+
+
+def test_a_login_from_netrc_is_not_sent_anywhere(registry, tmp_path):
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login me password hunter2\n")
+    with cutting(registry, 0, times=0) as front:
+        fetch(find(front.host), tmp_path, policy=QUICK)
+
+    assert not any("Authorization" in request.headers for request in front.seen)
+
+
+def test_a_401_from_where_a_redirect_led_starts_no_login(registry, tmp_path):
+    def lure(request: Seen) -> Answer:
+        realm = f'Bearer realm="http://{request.headers["Host"]}/token"'
+        return Answer(401, {"WWW-Authenticate": realm})
+
+    with (
+        running_front(lure, address="127.0.0.2") as elsewhere,
+        guarded_by_tokens(registry, good_for=99, blobs_at=elsewhere.host) as front,
+        pytest.raises(SourceUnreachableError),
+    ):
+        find(front.host)
+
+    assert not any("/token" in request.path for request in elsewhere.seen)
+
+
+def test_a_redirect_into_the_clear_or_in_a_circle_is_not_followed(registry):
+    for target in ("http://192.0.2.1/x", "ftp://127.0.0.1/x", "http://[bad", "/v2/"):
+        with (
+            running_front(lambda _, to=target: Answer(307, {"Location": to})) as front,
+            pytest.raises(SourceUnreachableError),
+        ):
+            find(front.host)
+
+        assert len(front.seen) <= 6
+
+
+def test_loopback_is_asked_directly_whatever_proxy_is_set(
+    registry, tmp_path, monkeypatch
+):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+
+    assert find(registry.host).manifest == IMAGE.manifest
+
+
+def test_other_hosts_are_asked_over_https_unless_named_insecure(registry, monkeypatch):
+    with running_front(passing_on(registry.host, lambda _, answer: answer)) as front:
+        port = front.host.rpartition(":")[2]
+        host = f"registry.test:{port}"
+        monkeypatch.setenv("http_proxy", f"http://{front.host}")
+        monkeypatch.setenv("https_proxy", f"http://{front.host}")
+        reference = parse_reference(f"{host}/app:1")
+
+        with pytest.raises(SourceUnreachableError):
+            resolve(reference, "linux/amd64", policy=QUICK)
+        asked_in_the_clear = len(front.seen)
+        resolve(reference, "linux/amd64", policy=QUICK, insecure=frozenset({host}))
+
+    assert asked_in_the_clear == 0
+    assert front.seen
+
+
+def test_two_runs_over_one_directory_do_not_spoil_each_other(registry, tmp_path):
+    resolved = find(registry.host)
+    results: list[object] = []
+
+    def run() -> None:
+        results.append(fetch(resolved, tmp_path, policy=QUICK))
+
+    threads = [threading.Thread(target=run) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(results) == 3
+    assert (tmp_path / "sha256" / BIG_DIGEST.hex).read_bytes() == BIG.data
+    assert not list((tmp_path / "sha256").glob("*.partial"))
+
+
+def test_a_place_that_cannot_be_written_is_named(registry, tmp_path):
+    (tmp_path / "sha256").write_text("a file is in the way")
+
+    with pytest.raises(OutputError, match=str(tmp_path)):
+        fetch(find(registry.host), tmp_path, policy=QUICK)
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [(404, SourceContentError), (403, SourceUnreachableError)],
+)
+def test_a_blob_that_is_gone_or_refused_is_told_apart(
+    registry, tmp_path, status, error
+):
+    def alter(request: Seen, answer: Answer) -> Answer:
+        return Answer(status) if is_big(request) else answer
+
+    with (
+        running_front(passing_on(registry.host, alter)) as front,
+        pytest.raises(error, match="app"),
+    ):
+        fetch(find(front.host), tmp_path, policy=QUICK)
