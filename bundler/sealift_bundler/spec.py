@@ -1,0 +1,248 @@
+"""The bundle spec, `sealift.yaml`: what a bundle shall hold.
+
+Values and their shape. Reading a file, and all that needs the disk, is in
+spec_load; nothing here asks a hub, a registry or an engine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    model_validator,
+)
+from sealift_manifests.names import parse_reference, qualify
+from sealift_manifests.paths import is_label, is_version
+
+SCHEMA_NAME = ".sealift.schema.json"
+"""What `sealift init` calls the schema that it writes beside a spec."""
+
+
+def _label(text: str) -> str:
+    if not is_label(text):
+        raise ValueError(
+            f"{text!r} is not a name; allowed: lowercase letters, digits, - and _, "
+            "at most 63, a letter or digit first and last"
+        )
+    return text
+
+
+def _version(text: str) -> str:
+    if not is_version(text):
+        raise ValueError(
+            f"{text!r} is not a version; allowed: letters, digits, '.', - and _, at "
+            "most 63, a letter or digit first and last"
+        )
+    return text
+
+
+def _integer(value: Any) -> Any:
+    text = str(value)
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 17 else value
+
+
+def _reference(text: str) -> str:
+    parse_reference(text)
+    return text
+
+
+def _placed(value: Any, info: ValidationInfo) -> Any:
+    """Take a path from the directory of the spec, which comes as context."""
+    if isinstance(value, str) and value and "\0" not in value:
+        base: Path = (info.context or {}).get("base", Path())
+        return base / os.path.expanduser(value)
+    return value
+
+
+_AS_WRITTEN = WithJsonSchema({"type": ["string", "number", "boolean"]})
+Integer = Annotated[int, BeforeValidator(_integer)]
+Text = Annotated[str, Field(min_length=1)]
+Label = Annotated[str, AfterValidator(_label)]
+Reference = Annotated[str, AfterValidator(_reference)]
+LocalPath = Annotated[
+    Path, BeforeValidator(_placed), WithJsonSchema({"type": "string"})
+]
+Texts = Annotated[tuple[Text, ...], Field(strict=False)]
+Risk = Literal["pickle", "code"]
+Platform = Literal["linux/amd64", "linux/arm64"]
+
+
+class _Part(BaseModel):
+    """A part of the spec. `key_faults` says which keys do not go together."""
+
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True, use_attribute_docstrings=True
+    )
+
+    @classmethod
+    def key_faults(cls, value: Mapping[str, Any]) -> Iterator[str]:
+        """Yield what is wrong with the keys that are given, whatever they hold."""
+        yield from ()
+
+    @model_validator(mode="after")
+    def _keys_agree(self) -> _Part:
+        given = {key: getattr(self, key) for key in self.model_fields_set}
+        if faults := list(self.key_faults(drop_empty(given))):
+            raise ValueError("; ".join(faults))
+        return self
+
+
+class ModelSpec(_Part):
+    """A model: a Hugging Face repo at a revision, or a local directory."""
+
+    huggingface: Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)?$")] | None = None
+    """Repo on the Hugging Face Hub: organisation/name."""
+    revision: Annotated[Text, _AS_WRITTEN] | None = None
+    """Tag, branch or commit of the repo; the lock file pins the commit."""
+    path: LocalPath | None = None
+    """A directory on this machine."""
+    include: Texts = ()
+    """Take only files that match one of these patterns."""
+    ignore: Texts = ()
+    """Leave out files that match one of these patterns."""
+    layout: Literal["flat", "hf-cache"] = "flat"
+    """How containers see it: its files, or a Hub cache (HF_HUB_CACHE)."""
+    allow: Annotated[tuple[Risk, ...], Field(strict=False)] = ()
+    """Risks taken knowingly: files that run code when they are loaded."""
+
+    @classmethod
+    def key_faults(cls, value: Mapping[str, Any]) -> Iterator[str]:
+        """Yield what is wrong with the keys that are given, whatever they hold."""
+        if ("huggingface" in value) == ("path" in value):
+            yield "give one of huggingface and path"
+        if "huggingface" in value and "revision" not in value:
+            yield "revision is missing; give a tag or, best, a 40-digit commit"
+        if "revision" in value and "huggingface" not in value:
+            yield "revision goes with huggingface only"
+        if "path" in value and str(value.get("layout")) == "hf-cache":
+            yield "layout hf-cache goes with huggingface only; use flat"
+
+
+class BuildSpec(_Part):
+    """An image that is built here, with BuildKit."""
+
+    context: LocalPath
+    """The directory that the build sees."""
+    dockerfile: Text = "Dockerfile"
+    """The Dockerfile, as a path below the context."""
+    target: Text | None = None
+    """The stage to stop at."""
+    args: dict[Text, Annotated[str, _AS_WRITTEN]] = {}
+    """Build arguments. They stay readable in the image: no secrets."""
+    secrets: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")], LocalPath] = {}
+    """Secret id and the file that holds it, for RUN --mount=type=secret."""
+
+
+class ImageSpec(_Part):
+    """A container image: pulled from a registry, built, or from the local engine."""
+
+    pull: Reference | None = None
+    """Reference in a registry, with a tag or a digest."""
+    build: BuildSpec | None = None
+    """Build it here."""
+    engine: Reference | None = None
+    """Reference in the local engine."""
+    tag: Reference | None = None
+    """What a built image is called; without it, key:version."""
+
+    @classmethod
+    def key_faults(cls, value: Mapping[str, Any]) -> Iterator[str]:
+        """Yield what is wrong with the keys that are given, whatever they hold."""
+        if len({"pull", "build", "engine"} & set(value)) != 1:
+            yield "give one of pull, build and engine"
+        if "tag" in value and "build" not in value:
+            yield "tag goes with build only"
+
+    @property
+    def kind(self) -> str:
+        """`pull`, `build` or `engine`."""
+        return "pull" if self.pull else "build" if self.build else "engine"
+
+
+class Spec(_Part):
+    """A Sealift bundle spec."""
+
+    sealift: Annotated[Literal[1], BeforeValidator(_integer)]
+    """The version of this file's format."""
+    name: Label
+    """Name of the bundle; a host knows its releases by it."""
+    version: Annotated[str, AfterValidator(_version), _AS_WRITTEN]
+    """Version of the bundle, for people."""
+    platform: Platform = "linux/amd64"
+    """What the offline hosts are."""
+    serial: Annotated[Integer, Field(gt=0, lt=2**53)] | None = None
+    """Orders the bundles of one name; without it, the time of creation."""
+    models: dict[Label, ModelSpec] = {}
+    """Models, by the name that the stack mounts them under."""
+    images: dict[Label, ImageSpec] = {}
+    """Images, by a name of your choice."""
+    stack: LocalPath | None = None
+    """The Compose file."""
+
+    @classmethod
+    def key_faults(cls, value: Mapping[str, Any]) -> Iterator[str]:
+        """Yield what is wrong with the keys that are given, whatever they hold."""
+        if not (value.get("models") or value.get("images")):
+            yield "there is nothing to carry; give models or images"
+        if value.get("stack") and not value.get("images"):
+            yield "a stack needs images; list those of its services"
+
+    def reference(self, image: str) -> str:
+        """Return the reference of an image as the spec has it."""
+        found = self.images[image]
+        named = found.pull or found.engine or found.tag
+        return named or f"{image}:{self.version}"
+
+    def references(self) -> dict[str, str]:
+        """Return the reference of every image, by its key."""
+        return {image: self.reference(image) for image in self.images}
+
+    def serial_at(self, created: datetime) -> int:
+        """Return the serial of a bundle made at this time."""
+        return self.serial or int(created.astimezone(UTC).strftime("%Y%m%d%H%M%S"))
+
+
+def drop_empty(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is given; a key without a value counts as absent."""
+    return {key: held for key, held in value.items() if held is not None}
+
+
+def unpinned(reference: str) -> str:
+    """Say why a reference may mean another image tomorrow; empty if it may not."""
+    parsed = parse_reference(reference)
+    if parsed.digest:
+        return ""
+    if parsed.tag in (None, "latest"):
+        return (
+            f"{reference} can mean another image tomorrow; name a version, or "
+            f"{parsed.repository}:TAG@sha256:DIGEST"
+        )
+    return ""
+
+
+def same_references(references: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield pairs of image keys that name one reference."""
+    seen: dict[str, str] = {}
+    for key, reference in references.items():
+        first = seen.setdefault(qualify(reference), key)
+        if first != key:
+            yield first, key
+
+
+def schema_bytes() -> bytes:
+    """Return the JSON schema of the spec, for editors."""
+    schema = Spec.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    return (json.dumps(schema, indent=1, sort_keys=True) + "\n").encode("ascii")

@@ -1,0 +1,187 @@
+"""Reads a bundle spec from disk and says everything that is wrong with it at once."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from sealift_manifests.errors import SpecError, UnpinnedSpecError
+
+from sealift_bundler import strictyaml
+from sealift_bundler.spec import (
+    BuildSpec,
+    ImageSpec,
+    ModelSpec,
+    Spec,
+    drop_empty,
+    same_references,
+    unpinned,
+)
+from sealift_bundler.strictyaml import Fault, Place
+
+_OFTEN_MEANT = {
+    "allow_patterns": "include",
+    "exclude": "ignore",
+    "hf": "huggingface",
+    "ignore_patterns": "ignore",
+    "image": "pull",
+    "repo": "huggingface",
+}
+
+
+def load_spec(path: Path) -> Spec:
+    """Read a spec; its relative paths are taken from its directory.
+
+    Raises SpecError with every fault, or UnpinnedSpecError with every image that
+    is not pinned when nothing else is wrong.
+    """
+    document = strictyaml.parse(strictyaml.read_text(path), path.name)
+    base = path.absolute().parent
+    spec, faults = _validate(document.value, base)
+    faults += _missing_files(document.value, base)
+    loose = list(_loose_images(document.value))
+    if faults or spec is None:
+        raise SpecError(
+            document.describe_all([*faults, *loose]),
+            hint="Correct these lines; `sealift init` writes a commented example.",
+        )
+    if loose:
+        raise UnpinnedSpecError(
+            document.describe_all(loose),
+            hint="Give each image a version tag; the lock file then pins its digest.",
+        )
+    return spec
+
+
+def _validate(value: Any, base: Path) -> tuple[Spec | None, list[Fault]]:
+    try:
+        spec = Spec.model_validate(value, context={"base": base})
+    except ValidationError as error:
+        told = (dict(item) for item in error.errors())
+        faults = [_explain(item) for item in told if not _is_of_keys(item)]
+        return None, faults + list(_key_faults(value))
+    doubles = same_references(spec.references())
+    try:
+        return spec, [
+            Fault(("images", second), f"names the same image as images.{first}")
+            for first, second in doubles
+        ]
+    except ValueError as error:  # a key that cannot be an image name
+        return spec, [Fault(("images",), f"{error}; give the build a tag")]
+
+
+def _is_of_keys(error: dict[str, Any]) -> bool:
+    """Say whether this is about keys together, which `_key_faults` finds again."""
+    place = error["loc"]
+    whole = not place or (len(place) == 2 and place[0] in ("models", "images"))
+    return bool(whole and error["type"] == "value_error")
+
+
+def _explain(error: dict[str, Any]) -> Fault:
+    place: Place = tuple(p for p in error["loc"] if p != "[key]")
+    kind, given = error["type"], error["input"]
+    if kind == "extra_forbidden":
+        return Fault(place, _unknown_key(place))
+    if kind == "missing":
+        return Fault(place, "is missing")
+    if kind == "value_error":
+        return Fault(place, str(error["ctx"]["error"]))
+    if kind == "literal_error":
+        allowed = error["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
+        return Fault(place, f"{given!r} is unknown; allowed: {allowed}")
+    if kind == "string_pattern_mismatch":
+        return Fault(place, f"{given!r} is not a name of this kind")
+    if kind in ("model_type", "dict_type"):
+        keys = ", ".join(_keys_at(place))
+        return Fault(place, "must be a mapping" + (f"; keys: {keys}" if keys else ""))
+    if kind == "tuple_type":
+        return Fault(place, "must be a list, such as [a, b]")
+    if kind in ("string_type", "path_type", "string_too_short"):
+        return Fault(place, "must be a text that is not empty")
+    return Fault(place, f"{error['msg'][0].lower()}{error['msg'][1:]}; is {given!r}")
+
+
+def _unknown_key(place: Place) -> str:
+    allowed = _keys_at(place[:-1])
+    key = str(place[-1])
+    meant = _OFTEN_MEANT.get(key.lower())
+    near = [meant] if meant in allowed else difflib.get_close_matches(key, allowed, 1)
+    guess = f"did you mean {near[0]}? " if near else ""
+    return f"is not a key here; {guess}allowed: {', '.join(allowed)}"
+
+
+def _keys_at(place: Place) -> list[str]:
+    parts: dict[int, type[BaseModel]] = {0: Spec}
+    if place[:1] == ("models",):
+        parts[2] = ModelSpec
+    if place[:1] == ("images",):
+        parts[2] = ImageSpec
+        parts[3] = BuildSpec
+    part = parts.get(len(place))
+    return list(part.model_fields) if part else []
+
+
+def _key_faults(value: Any) -> Iterator[Fault]:
+    """Yield faults of keys together; pydantic is silent where a field is wrong too."""
+    if not isinstance(value, Mapping):
+        return
+    yield from (Fault((), text) for text in Spec.key_faults(drop_empty(value)))
+    for section, kind in (("models", ModelSpec), ("images", ImageSpec)):
+        for key, entry in _entries(value, section):
+            for text in kind.key_faults(drop_empty(entry)):
+                yield Fault((section, key), text)
+
+
+def _entries(value: Any, section: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    entries = value.get(section) if isinstance(value, Mapping) else None
+    if isinstance(entries, Mapping):
+        for key, entry in entries.items():
+            if isinstance(entry, Mapping):
+                yield key, entry
+
+
+def _loose_images(value: Any) -> Iterator[Fault]:
+    for key, entry in _entries(value, "images"):
+        reference = entry.get("pull")
+        if isinstance(reference, str):
+            try:
+                reason = unpinned(reference)
+            except ValueError:
+                continue  # told as a fault of its shape
+            if reason:
+                yield Fault(("images", key, "pull"), reason)
+
+
+def _missing_files(value: Any, base: Path) -> list[Fault]:
+    faults: list[Fault] = []
+
+    def look(place: Place, text: Any, kind: str) -> Path | None:
+        if not isinstance(text, str) or not text or "\0" in text:
+            return None
+        path = base / os.path.expanduser(text)
+        if path.is_dir() if kind == "directory" else path.is_file():
+            return path
+        what = "is not a " + kind if path.exists() else "does not exist"
+        faults.append(Fault(place, f"{path} {what}"))
+        return None
+
+    for key, entry in _entries(value, "models"):
+        look(("models", key, "path"), entry.get("path"), "directory")
+    for key, entry in _entries(value, "images"):
+        build = entry.get("build")
+        if isinstance(build, Mapping):
+            at: Place = ("images", key, "build")
+            context = look((*at, "context"), build.get("context"), "directory")
+            dockerfile = build.get("dockerfile", "Dockerfile")
+            if context and isinstance(dockerfile, str):
+                look((*at, "dockerfile"), str(context / dockerfile), "file")
+            secrets = build.get("secrets")
+            for name, secret in secrets.items() if isinstance(secrets, dict) else ():
+                look((*at, "secrets", name), secret, "file")
+    if isinstance(value, Mapping):
+        look(("stack",), value.get("stack"), "file")
+    return faults
