@@ -77,7 +77,9 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 
 def _table(config: dict[str, Any], name: str, path: Path) -> dict[str, Any]:
-    table = config.get(name) or {}
+    table = config.get(name)
+    if table is None:
+        return {}
     if not isinstance(table, dict):
         raise _bad_config(path, f"has a {name!r} that is not an object")
     return table
