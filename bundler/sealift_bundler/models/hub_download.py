@@ -3,8 +3,8 @@
 Does not look into the files: `content_check` does, while they are packed.
 
 What a cut-off run leaves: files that are complete are kept and not fetched again. A
-connection that breaks is continued at its byte. A killed run starts the file it was
-in again, and its remains are removed here.
+connection that breaks is continued, at most 10 MiB back. A killed run starts the
+files it was in again; their remains are removed here.
 
 Xet, the Hub's chunk store, is used where the Hub offers it; HF_HUB_DISABLE_XET=1
 makes the client use plain HTTP, which it refuses for files above 50 GB.
