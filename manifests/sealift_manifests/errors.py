@@ -6,6 +6,8 @@ Codes and slugs are stable: never reused, never renumbered.
 
 from __future__ import annotations
 
+from typing import Any, Tuple
+
 
 class SealiftError(Exception):
     """A foreseen failure: what is so (`message`) and what to do next (`hint`)."""
@@ -217,7 +219,11 @@ class NotInstalledError(SealiftError):
 
 
 class DriftError(SealiftError):
-    """What is installed is no longer what was signed."""
+    """What is installed is no longer what was signed. `drift` lists each finding."""
 
     slug = "drift-found"
     exit_code = 50
+
+    def __init__(self, message: str, *, hint: str, drift: Tuple[Any, ...] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.drift = drift

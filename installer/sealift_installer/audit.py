@@ -1,0 +1,170 @@
+"""Re-measure what is installed against the signed manifest; say all that drifted.
+
+Covers the release's signed files, every file of every weight tree (hashed from
+disk), the volumes that show them, and the images. An image's identity is always
+checked; with `deep` its layers are read back out of the engine and hashed.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Dict, Iterator, List, Tuple
+
+from sealift_manifests.bundle import Bundle
+from sealift_manifests.digests import Digest, digest_of
+from sealift_manifests.errors import DriftError, SealiftError
+from sealift_manifests.model import Manifest, ModelEntry
+from sealift_manifests.names import volume_name
+from sealift_manifests.trees import tree_of
+from sealift_manifests.trust import Trust
+
+from sealift_installer import durable, releases, trees
+from sealift_installer.host import Host
+from sealift_installer.image_audit import audit_image
+from sealift_installer.images import prove_image
+from sealift_installer.measure import bad_files
+from sealift_installer.releases import Release
+from sealift_installer.volumes import volume_fault
+
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Drift:
+    """One thing that is not as signed. `kind`: missing, changed or extra."""
+
+    kind: str
+    what: str
+    where: str
+
+    def __str__(self) -> str:
+        """Return it in one line, for people."""
+        return f"{self.kind}: {self.what}: {self.where}"
+
+
+@dataclass(frozen=True)
+class AuditResult:
+    """What was measured, and all that drifted."""
+
+    manifest: Manifest
+    drift: Tuple[Drift, ...]
+    files: int
+    size: int
+    images: int
+    deep: bool
+
+    def require_clean(self) -> None:
+        """Raise DriftError if anything drifted."""
+        if not self.drift:
+            return
+        lines = [str(one) for one in self.drift[:_SHOWN]]
+        if len(self.drift) > _SHOWN:
+            lines.append(f"and {len(self.drift) - _SHOWN} more (--json lists all)")
+        raise DriftError(
+            f"{self.manifest.name} {self.manifest.version} is not what was signed:\n"
+            + "\n".join(lines),
+            drift=self.drift,
+            hint="Do not serve it. Find out who changed it; then run install --repair "
+            "with the bundle, which brings back what was signed.",
+        )
+
+
+def audit(host: Host, release: Release, trust: Trust, *, deep: bool) -> AuditResult:
+    """Measure a release. Raises DriftError at once if its signed files are not good."""
+    installed = datetime.strptime(release.record.installed, "%Y-%m-%dT%H:%M:%SZ")
+    bundle = _open(release, trust, installed.replace(tzinfo=timezone.utc))
+    manifest = bundle.manifest
+    drift = list(_release_drift(release, bundle))
+    files, size = 0, 0
+    for model in manifest.models:
+        drift += _model_drift(host, bundle, model)
+        files, size = files + len(model.files), size + model.size
+    if release.record.engine:
+        host.engine.facts()
+        drift += _volume_drift(host, manifest)
+        drift += _image_drift(host, manifest, deep=deep)
+    images = len(manifest.images)
+    return AuditResult(manifest, tuple(drift), files, size, images, deep)
+
+
+def _open(release: Release, trust: Trust, then: datetime) -> Bundle:
+    """Open the release's signed files, at the time at which they were accepted."""
+    try:
+        media, bundle = releases.open_release(release.path, trust, then)
+    except SealiftError as error:
+        raise DriftError(
+            f"the signed files of the release do not verify: {error.message}",
+            hint="Do not serve it. Find out who changed it; then install the bundle "
+            f"again. ({error.hint})",
+        ) from error
+    with media:
+        for name in bundle.sums:
+            if name not in {pack.name for pack in bundle.index.packs}:
+                _check_document(bundle, name)
+        return bundle
+
+
+def _check_document(bundle: Bundle, name: str) -> None:
+    try:
+        bundle.document(name)
+    except SealiftError as error:
+        raise DriftError(
+            f"a signed file of the release is not what was signed: {error.message}",
+            hint="Do not serve it. Find out who changed it; then install the bundle "
+            "again.",
+        ) from error
+
+
+def _release_drift(release: Release, bundle: Bundle) -> Iterator[Drift]:
+    stack = bundle.manifest.stack
+    folder = os.path.join(release.path, releases.STACK_FOLDER)
+    expected: Dict[str, Digest] = (
+        {entry.path: entry.digest for entry in stack.files} if stack else {}
+    )
+    for path in dict(trees.walk(folder)):
+        if path not in expected:
+            yield Drift("extra", "stack", os.path.join(folder, path))
+    for path, digest in expected.items():
+        place = os.path.join(folder, path)
+        data = None if os.path.islink(place) else durable.read_file(place)
+        if data is None:
+            yield Drift("missing", "stack", place)
+        elif digest_of(data) != digest:
+            yield Drift("changed", "stack", place)
+
+
+def _model_drift(host: Host, bundle: Bundle, model: ModelEntry) -> List[Drift]:
+    root = host.layout.tree(model)
+    faults, sound = trees.compare_names(root, model)
+    contents = {e.path: e.content for e in tree_of(model) if e.content is not None}
+    files = [(os.path.join(root, p), contents[p]) for p in sound if p in contents]
+    total = sum(bundle.index.contents[digest].size for _, digest in files)
+    with host.report.progress(f"measuring model {model.name}", total) as progress:
+        bad = bad_files(bundle.index, files, progress)
+    what = f"model {model.name}"
+    found = [Drift(kind, what, os.path.join(root, p)) for p, kind in faults.items()]
+    found += [Drift("changed", what, path) for path in bad]
+    return sorted(found, key=lambda drift: drift.where)
+
+
+def _volume_drift(host: Host, manifest: Manifest) -> Iterator[Drift]:
+    for model in manifest.models:
+        name = volume_name(manifest.name, model.name, model.tree)
+        fault = volume_fault(host.engine, name, host.layout.tree(model))
+        if fault:
+            kind = "missing" if "has no volume" in fault else "changed"
+            yield Drift(kind, f"volume of model {model.name}", fault)
+
+
+def _image_drift(host: Host, manifest: Manifest, *, deep: bool) -> Iterator[Drift]:
+    for image in manifest.images:
+        fault = prove_image(host.engine, image)
+        if fault:
+            kind = "missing" if "has no image" in fault else "changed"
+            yield Drift(kind, f"image {image.name}", fault)
+        elif deep:
+            host.report.step(f"reading image {image.name} back out of the engine")
+            for each in audit_image(host.engine, image):
+                yield Drift("changed", f"image {image.name}", each)

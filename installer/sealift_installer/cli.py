@@ -1,0 +1,106 @@
+"""The command line of the installer, and the one place where errors are caught."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from typing import Any, Dict, List, Optional
+
+from sealift_manifests.errors import DriftError, SealiftError
+
+from sealift_installer.commands import (
+    audit,
+    install,
+    start,
+    status,
+    stop,
+    uninstall,
+    verify,
+)
+from sealift_installer.engine import Engine
+from sealift_installer.host import Host
+from sealift_installer.layout import DEFAULT_CONFIG, DEFAULT_STATE, Layout
+from sealift_installer.report import Report
+
+COMMANDS = {
+    "verify": verify,
+    "install": install,
+    "start": start,
+    "stop": stop,
+    "status": status,
+    "audit": audit,
+    "uninstall": uninstall,
+}
+
+_INTERRUPTED = 130
+_BUG = 1
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    """Run one command; return its exit code."""
+    args = _parser().parse_args(argv)
+    report = Report(as_json=args.json)
+    os.umask(0o022)
+    try:
+        layout = Layout(
+            os.path.abspath(args.state_dir), os.path.abspath(args.config_dir)
+        )
+        host = Host(layout, Engine.connect(args.engine), report)
+        text, facts = COMMANDS[args.command].run(args, host)
+    except SealiftError as error:
+        report.failure(args.command, error, _details(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        again = " ".join(sys.argv)
+        report.step(f"\ninterrupted; nothing is half-done. To continue: {again}")
+        return _INTERRUPTED
+    except Exception:
+        traceback.print_exc()
+        report.step("This is a fault in Sealift. Please report the lines above.")
+        return _BUG
+    report.result(args.command, text, facts)
+    return 0
+
+
+def _details(error: SealiftError) -> Dict[str, Any]:
+    if isinstance(error, DriftError) and error.drift:
+        return {"drift": [vars(drift) for drift in error.drift]}
+    return {}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sealift-installer",
+        description="Verify, install, start and audit a Sealift bundle on this host. "
+        "Needs no network and nothing but Python 3.8 or later.",
+        epilog="Exit codes: 0 done, 1x the bundle is not trusted or damaged, 3x the "
+        "host lacks something, 4x a change failed, 50 the audit found drift.",
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    commands.required = True
+    for name, module in COMMANDS.items():
+        sub = commands.add_parser(name, help=module.HELP, description=module.__doc__)
+        module.configure(sub)
+        _add_common(sub)
+    return parser
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("host")
+    group.add_argument(
+        "--state-dir", default=DEFAULT_STATE, metavar="DIR", help="default %(default)s"
+    )
+    group.add_argument(
+        "--config-dir",
+        default=DEFAULT_CONFIG,
+        metavar="DIR",
+        help="default %(default)s",
+    )
+    group.add_argument(
+        "--engine", metavar="SOCKET", help="the container engine's Unix socket"
+    )
+    group.add_argument(
+        "--json", action="store_true", help="print the result as JSON, and nothing else"
+    )

@@ -1,0 +1,62 @@
+"""The commands of the installer, one module each: options in, a report out."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from typing import Any, Dict, Tuple
+
+from sealift_installer.host_trust import NamedKeys
+
+Result = Tuple[str, Dict[str, Any]]
+"""What a command says at its end: text for people, facts for --json."""
+
+
+def add_trust_options(parser: ArgumentParser) -> None:
+    """Declare the options that name trusted keys."""
+    group = parser.add_argument_group(
+        "trust", "keys that came by another way than the bundle"
+    )
+    group.add_argument(
+        "--allowed-signers",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a list of trusted keys in OpenSSH's allowed_signers format",
+    )
+    group.add_argument(
+        "--key",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a trusted public key (.pub)",
+    )
+    group.add_argument(
+        "--fingerprint",
+        action="append",
+        default=[],
+        metavar="SHA256:...",
+        help="the fingerprint of a trusted key, as ssh-keygen -l prints it",
+    )
+
+
+def named_keys(args: Namespace) -> NamedKeys:
+    """Return the keys that the command line names."""
+    return NamedKeys(
+        tuple(args.allowed_signers), tuple(args.key), tuple(args.fingerprint)
+    )
+
+
+def add_places(parser: ArgumentParser) -> None:
+    """Declare the argument that says where the bundle lies."""
+    parser.add_argument(
+        "bundle",
+        nargs="+",
+        help="the bundle's directory or .tar; several when its packs are spread",
+    )
+
+
+def add_installed_name(parser: ArgumentParser) -> None:
+    """Declare the argument that names an installed bundle."""
+    parser.add_argument(
+        "name", nargs="?", help="the bundle's name; not needed when only one is there"
+    )

@@ -1,0 +1,55 @@
+"""`install`: bring the bundle onto this host."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from sealift_installer.commands import Result, add_places, add_trust_options, named_keys
+from sealift_installer.host import Host
+from sealift_installer.install import InstallOptions, install
+from sealift_installer.report import human
+
+HELP = "verify a bundle, stage its weights, load its images, make it the one in use"
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Declare the options."""
+    add_places(parser)
+    add_trust_options(parser)
+    parser.add_argument(
+        "--repair",
+        action="store_true",
+        help="measure what is staged already and replace what is damaged",
+    )
+    parser.add_argument(
+        "--allow-downgrade",
+        metavar="REASON",
+        help="accept a lower serial than this host has had; the reason is logged",
+    )
+
+
+def run(args: Namespace, host: Host) -> Result:
+    """Install the bundle, or say that all is there."""
+    options = InstallOptions(named_keys(args), args.repair, args.allow_downgrade)
+    done = install(host, args.bundle, options)
+    manifest, plan = done.bundle.manifest, done.plan
+    what = f"{manifest.name} {manifest.version}"
+    if plan.is_empty:
+        text = f"{what} is installed already: nothing to do"
+    else:
+        text = (
+            f"{what} is installed at {done.path}: {human(plan.weight_bytes)} of weights "
+            f"staged, {len(plan.images)} images loaded"
+        )
+        if manifest.stack:
+            text += f"\nnext: sealift-installer start {manifest.name}"
+    return text, {
+        "bundle": manifest.name,
+        "version": manifest.version,
+        "serial": manifest.serial,
+        "root": done.bundle.root,
+        "release": done.path,
+        "changed": not plan.is_empty,
+        "weight_bytes": plan.weight_bytes,
+        "images": [image.reference for image in plan.images],
+    }

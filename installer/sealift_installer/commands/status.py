@@ -1,0 +1,53 @@
+"""`status`: what is installed, what runs, when it was last audited."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from typing import Any, Dict, List
+
+from sealift_installer.commands import Result, add_installed_name
+from sealift_installer.host import Host
+from sealift_installer.releases import Release, choose, installed_bundles
+from sealift_installer.running import last_audit, states_of
+
+HELP = "show what is installed and what runs"
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Declare the options."""
+    add_installed_name(parser)
+
+
+def run(args: Namespace, host: Host) -> Result:
+    """Describe one bundle, or all that are installed."""
+    names = [args.name] if args.name else list(installed_bundles(host.layout))
+    found = [_describe(host, choose(host.layout, name)) for name in names]
+    text = "\n".join(line for facts in found for line in _lines(facts))
+    return text or f"nothing is installed below {host.layout.state}", {"bundles": found}
+
+
+def _describe(host: Host, release: Release) -> Dict[str, Any]:
+    manifest = release.manifest
+    audited = last_audit(host.layout, manifest.name)
+    return {
+        "bundle": manifest.name,
+        "version": manifest.version,
+        "serial": manifest.serial,
+        "release": release.path,
+        "installed": release.record.installed,
+        "last_audit": audited["time"] if audited else None,
+        "last_audit_clean": audited.get("clean", True) if audited else None,
+        "models": {m.name: host.layout.tree(m) for m in manifest.models},
+        "services": {s.service: str(s) for s in states_of(host, release)},
+    }
+
+
+def _lines(facts: Dict[str, Any]) -> List[str]:
+    verdict = {True: "clean", False: "DRIFT FOUND", None: ""}[facts["last_audit_clean"]]
+    return [
+        f"{facts['bundle']} {facts['version']} (serial {facts['serial']})",
+        f"  installed   {facts['installed']} at {facts['release']}",
+        f"  last audit  {facts['last_audit'] or 'never'} {verdict}".rstrip(),
+        *(f"  model       {name}: {path}" for name, path in facts["models"].items()),
+        *(f"  service     {name}: {is_}" for name, is_ in facts["services"].items()),
+    ]

@@ -1,0 +1,47 @@
+"""`verify`: check the signature and every byte of a bundle; change nothing."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from sealift_manifests.bundle import open_bundle
+from sealift_manifests.media import Media
+from sealift_manifests.verify import verify_payload
+
+from sealift_installer.commands import Result, add_places, add_trust_options, named_keys
+from sealift_installer.host import Host
+from sealift_installer.host_trust import trust_to_verify
+from sealift_installer.report import human
+
+HELP = "check the signature and every byte of a bundle"
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Declare the options."""
+    add_places(parser)
+    add_trust_options(parser)
+
+
+def run(args: Namespace, host: Host) -> Result:
+    """Verify the bundle and say who signed it."""
+    trust = trust_to_verify(host.layout, named_keys(args))
+    with Media(args.bundle) as media:
+        bundle = open_bundle(media, trust, host.now())
+        total = sum(pack.size for pack in bundle.index.packs)
+        with host.report.progress("verifying", total) as progress:
+            verify_payload(bundle, progress)
+    manifest = bundle.manifest
+    signers = [one.key.fingerprint for one in bundle.accepted]
+    text = (
+        f"good: {manifest.name} {manifest.version}, {human(total)} in "
+        f"{len(bundle.index.packs)} packs, signed by {', '.join(signers)}\n"
+        f"root {bundle.root}"
+    )
+    return text, {
+        "bundle": manifest.name,
+        "version": manifest.version,
+        "serial": manifest.serial,
+        "root": bundle.root,
+        "signed_by": signers,
+        "size": total,
+    }

@@ -1,0 +1,98 @@
+"""Files and directories that survive a power cut once these functions return."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import Optional
+
+
+def sync_directory(path: str) -> None:
+    """Make the names in a directory durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def make_directories(path: str) -> None:
+    """Create a directory and what is missing above it, each 0755 and synced."""
+    missing = []
+    while not os.path.isdir(path):
+        missing.append(path)
+        path = os.path.dirname(path)
+    for each in reversed(missing):
+        os.mkdir(each)
+        os.chmod(each, 0o755)
+        sync_directory(os.path.dirname(each))
+
+
+def write_new_file(path: str, data: bytes, mode: int) -> None:
+    """Create a file that does not exist yet, and sync it."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    fd = os.open(path, flags, 0o600)
+    try:
+        write_all(fd, data)
+        os.fchmod(fd, mode)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def replace_file(path: str, data: bytes, mode: int) -> None:
+    """Give `path` new contents in one step: the old or the new, never between."""
+    beside = f"{path}.new"
+    remove_file(beside)
+    write_new_file(beside, data, mode)
+    os.replace(beside, path)
+    sync_directory(os.path.dirname(path))
+
+
+def replace_link(path: str, target: str) -> None:
+    """Make `path` a symbolic link to `target` in one step."""
+    beside = f"{path}.new"
+    remove_file(beside)
+    os.symlink(target, beside)
+    os.replace(beside, path)
+    sync_directory(os.path.dirname(path))
+
+
+def write_all(fd: int, data: object) -> None:
+    """Write all bytes of a buffer to an open file."""
+    view = memoryview(data)  # type: ignore[arg-type]
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def remove_file(path: str) -> None:
+    """Remove a file or link if it is there."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def remove_tree(path: str) -> None:
+    """Remove a directory and all in it, if it is there."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+
+
+def remove_empty_parents(path: str, stop: str) -> None:
+    """Remove directories that became empty, from `path` up to below `stop`."""
+    while path.startswith(stop + os.sep):
+        try:
+            os.rmdir(path)
+        except OSError:
+            return
+        path = os.path.dirname(path)
+
+
+def read_file(path: str) -> Optional[bytes]:
+    """Return a small file's bytes, or None when there is no such file."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None

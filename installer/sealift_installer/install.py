@@ -1,0 +1,206 @@
+"""Install a bundle: verify, plan, check space, stage, load, write, switch.
+
+The old release stays in use until the new one is whole. Running it again finishes
+what was cut off, and does nothing when all is there.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import FrozenSet, Optional, Sequence, Tuple
+
+from sealift_manifests.bundle import Bundle, open_bundle
+from sealift_manifests.index import Content
+from sealift_manifests.media import Media
+from sealift_manifests.names import volume_name
+from sealift_manifests.trust import Accepted
+
+from sealift_installer import releases, space, store, trees
+from sealift_installer.engine import EngineFacts
+from sealift_installer.host import Host
+from sealift_installer.host_trust import NamedKeys, remember, trust_to_install
+from sealift_installer.images import PRESENT, image_state, load_image, refuse_other
+from sealift_installer.measure import bad_contents
+from sealift_installer.plan import HostState, InstallPlan, plan_install
+from sealift_installer.report import human
+from sealift_installer.volumes import ensure_volume, volume_fault
+
+
+@dataclass(frozen=True)
+class InstallOptions:
+    """How to install. `repair` re-measures what is staged and replaces what is bad.
+
+    `downgrade_reason` permits a lower serial than this host has had.
+    """
+
+    named: NamedKeys
+    repair: bool = False
+    downgrade_reason: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What an install did: the bundle, the plan it carried out, where it lies."""
+
+    bundle: Bundle
+    plan: InstallPlan
+    path: str
+
+
+def install(host: Host, places: Sequence[str], options: InstallOptions) -> Installed:
+    """Bring the host to the bundle at these places."""
+    trust = trust_to_install(host.layout, options.named)
+    with Media(places) as media:
+        bundle = open_bundle(media, trust, host.now())
+        host.report.step(_introduction(bundle))
+        releases.check_serial(
+            host.layout, bundle, allow_downgrade=options.downgrade_reason is not None
+        )
+        facts = host.engine_for(bundle.manifest)
+        check_room(host, bundle, make_plan(host, bundle, facts, options), facts)
+        with host.locked():
+            plan = make_plan(host, bundle, facts, options)
+            path = host.layout.release(bundle.manifest, bundle.root)
+            if not plan.is_empty:
+                apply(host, bundle, plan, facts)
+                remember(host.layout, options.named, bundle.accepted)
+                releases.write_serial(host.layout, bundle)
+                reason = options.downgrade_reason
+                extra = {"downgrade_reason": reason} if reason else {}
+                host.log("install", bundle.manifest, root=bundle.root, **extra)
+            return Installed(bundle, plan, path)
+
+
+def make_plan(
+    host: Host, bundle: Bundle, facts: Optional[EngineFacts], options: InstallOptions
+) -> InstallPlan:
+    """Read the host's state and decide what is left to do.
+
+    Raises ImageLoadError when an image's name is taken by another image.
+    """
+    layout, manifest = host.layout, bundle.manifest
+    missing = store.missing_contents(layout, bundle)
+    if options.repair:
+        missing = (*missing, *_bad(host, bundle, missing))
+    gone = {content.digest for content in missing}
+    whole = frozenset(
+        model.name
+        for model in manifest.models
+        if trees.has_tree(layout, model)
+        and not gone.intersection(file.digest for file in model.files)
+        and not (options.repair and trees.compare_names(layout.tree(model), model)[0])
+    )
+    path = layout.release(manifest, bundle.root)
+    state = HostState(
+        missing_contents=missing,
+        trees=whole,
+        volumes=_volumes(host, bundle) if facts else frozenset(),
+        images=_images(host, bundle) if facts else frozenset(),
+        has_engine=facts is not None,
+        has_release=os.path.isdir(path),
+        current=releases.current_path(layout, manifest.name),
+        release=os.path.realpath(path),
+    )
+    return plan_install(manifest, state)
+
+
+def check_room(
+    host: Host, bundle: Bundle, plan: InstallPlan, facts: Optional[EngineFacts]
+) -> None:
+    """Raise PreflightError unless every file system can take what will be written."""
+    if plan.is_empty:
+        return
+    block = space.probe(host.layout.state).block
+    needs = [space.weights_need(host.layout.state, plan.contents, plan.trees, block)]
+    if facts and facts.is_local and os.path.isdir(facts.root_dir):
+        needs += [space.image_need(facts.root_dir, image) for image in plan.images]
+    space.check_space(needs)
+
+
+def apply(
+    host: Host, bundle: Bundle, plan: InstallPlan, facts: Optional[EngineFacts]
+) -> None:
+    """Carry out the plan, weights first, the switch last."""
+    layout, report, manifest = host.layout, host.report, bundle.manifest
+    if plan.contents:
+        with report.progress("staging weights", plan.weight_bytes) as progress:
+            store.stage(layout, bundle, plan.contents, progress)
+    for model in plan.trees:
+        trees.build_tree(layout, model)
+        report.step(f"model {model.name}: {human(model.size)} at {layout.tree(model)}")
+    for model in plan.volumes:
+        name = volume_name(manifest.name, model.name, model.tree)
+        labels = {"sealift.bundle": manifest.name, "sealift.model": model.name}
+        ensure_volume(host.engine, name, layout.tree(model), labels)
+        report.step(f"volume {name}: read-only, for model {model.name}")
+    for image in plan.images:
+        with report.progress(f"loading image {image.name}", image.size) as progress:
+            load_image(host.engine, image, bundle.read_content, progress)
+    if plan.write_release:
+        releases.write_release(layout, bundle, _record(host, bundle, facts))
+    if plan.switch:
+        path = layout.release(manifest, bundle.root)
+        releases.switch(layout, manifest.name, path)
+
+
+def _introduction(bundle: Bundle) -> str:
+    manifest = bundle.manifest
+    signers = ", ".join(_signer(one) for one in bundle.accepted)
+    return (
+        f"{manifest.name} {manifest.version} (serial {manifest.serial}, built "
+        f"{manifest.created}), signed by {signers}"
+    )
+
+
+def _signer(one: Accepted) -> str:
+    if one.principal == one.key.fingerprint:
+        return one.principal
+    return f"{one.principal} ({one.key.fingerprint})"
+
+
+def _bad(host: Host, bundle: Bundle, missing: Sequence[Content]) -> Tuple[Content, ...]:
+    absent = {content.digest for content in missing}
+    wanted = {file.digest for model in bundle.manifest.models for file in model.files}
+    present = [bundle.index.contents[digest] for digest in sorted(wanted - absent)]
+    total = sum(content.size for content in present)
+    with host.report.progress("measuring staged weights", total) as progress:
+        return bad_contents(host.layout, bundle.index, present, progress)
+
+
+def _volumes(host: Host, bundle: Bundle) -> FrozenSet[str]:
+    return frozenset(
+        model.name
+        for model in bundle.manifest.models
+        if volume_fault(
+            host.engine,
+            volume_name(bundle.manifest.name, model.name, model.tree),
+            host.layout.tree(model),
+        )
+        is None
+    )
+
+
+def _images(host: Host, bundle: Bundle) -> FrozenSet[str]:
+    for image in bundle.manifest.images:
+        refuse_other(host.engine, image)
+    return frozenset(
+        image.name
+        for image in bundle.manifest.images
+        if image_state(host.engine, image) == PRESENT
+    )
+
+
+def _record(
+    host: Host, bundle: Bundle, facts: Optional[EngineFacts]
+) -> releases.ReleaseRecord:
+    manifest = bundle.manifest
+    return releases.ReleaseRecord(
+        bundle=manifest.name,
+        version=manifest.version,
+        serial=manifest.serial,
+        root=bundle.root,
+        installed=host.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
+        signed_by=tuple(one.key.fingerprint for one in bundle.accepted),
+        engine={"name": facts.name, "version": facts.version} if facts else {},
+    )

@@ -1,0 +1,210 @@
+"""The releases on this host: their signed files, which is in use, their serials."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Dict, Optional, Tuple
+
+from sealift_manifests import records, strictjson
+from sealift_manifests.bundle import MANIFEST_NAME, Bundle, open_bundle
+from sealift_manifests.digests import Digest
+from sealift_manifests.errors import DowngradeError, NotInstalledError
+from sealift_manifests.media import Media
+from sealift_manifests.model import Manifest, parse_manifest
+from sealift_manifests.trust import Trust
+
+from sealift_installer import durable
+from sealift_installer.layout import Layout
+
+RECORD_NAME = "release.json"
+STACK_FOLDER = "stack"
+
+
+@dataclass(frozen=True)
+class ReleaseRecord:
+    """What was decided when a release was installed; written beside its files."""
+
+    bundle: str
+    version: str
+    serial: int
+    root: Digest
+    installed: str
+    signed_by: Tuple[str, ...]
+    engine: Dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Release:
+    """An installed release: its directory, its manifest, and what was decided."""
+
+    path: str
+    manifest: Manifest
+    record: ReleaseRecord
+
+    @property
+    def compose_file(self) -> Optional[str]:
+        """The compose file, or None for a bundle without a stack."""
+        stack = self.manifest.stack
+        if stack is None:
+            return None
+        return os.path.join(self.path, STACK_FOLDER, *stack.compose.split("/"))
+
+
+@dataclass(frozen=True)
+class Serial:
+    """The highest serial a host has had of a bundle, and the root it had."""
+
+    serial: int
+    root: Digest
+
+
+def write_release(layout: Layout, bundle: Bundle, record: ReleaseRecord) -> str:
+    """Write the signed files, the stack and the record; all of it appears at once."""
+    final = layout.release(bundle.manifest, bundle.root)
+    parent, name = os.path.split(final)
+    unfinished = os.path.join(parent, f".{name}.partial")
+    durable.make_directories(parent)
+    durable.remove_tree(unfinished)
+    os.mkdir(unfinished)
+    os.chmod(unfinished, 0o755)
+    packs = {pack.name for pack in bundle.index.packs}
+    files = {name: bundle.document(name) for name in bundle.sums if name not in packs}
+    files.update(bundle.signatures)
+    files["SHA256SUMS"] = bundle.document("SHA256SUMS")
+    files[RECORD_NAME] = strictjson.dump(records.encode(record))
+    for name, data in files.items():
+        durable.write_new_file(os.path.join(unfinished, name), data, 0o444)
+    _write_stack(bundle, os.path.join(unfinished, STACK_FOLDER))
+    durable.sync_directory(unfinished)
+    os.rename(unfinished, final)
+    durable.sync_directory(parent)
+    return final
+
+
+def _write_stack(bundle: Bundle, folder: str) -> None:
+    if bundle.manifest.stack is None:
+        return
+    for entry in bundle.manifest.stack.files:
+        path = os.path.join(folder, *entry.path.split("/"))
+        durable.make_directories(os.path.dirname(path))
+        data = b"".join(bytes(part) for part in bundle.read_content(entry.digest))
+        durable.write_new_file(path, data, 0o444)
+        durable.sync_directory(os.path.dirname(path))
+
+
+def switch(layout: Layout, bundle: str, path: str) -> None:
+    """Make a release the one in use, in one step."""
+    link = layout.current(bundle)
+    durable.make_directories(os.path.dirname(link))
+    durable.replace_link(link, os.path.relpath(path, os.path.dirname(link)))
+
+
+def current_path(layout: Layout, bundle: str) -> Optional[str]:
+    """Return the directory of the release in use, or None."""
+    link = layout.current(bundle)
+    return os.path.realpath(link) if os.path.islink(link) else None
+
+
+def installed_bundles(layout: Layout) -> Tuple[str, ...]:
+    """Return the names of the bundles that have a release in use."""
+    folder = os.path.dirname(layout.current("x"))
+    if not os.path.isdir(folder):
+        return ()
+    names = os.listdir(folder)
+    return tuple(sorted(n for n in names if os.path.islink(layout.current(n))))
+
+
+def releases_of(layout: Layout, bundle: str) -> Tuple[Release, ...]:
+    """Return all whole releases of a bundle on this host."""
+    folder = os.path.join(layout.releases, bundle)
+    if not os.path.isdir(folder):
+        return ()
+    names = sorted(n for n in os.listdir(folder) if not n.startswith("."))
+    return tuple(read_release(os.path.join(folder, name)) for name in names)
+
+
+def all_releases(layout: Layout) -> Tuple[Release, ...]:
+    """Return all whole releases of all bundles."""
+    if not os.path.isdir(layout.releases):
+        return ()
+    names = sorted(os.listdir(layout.releases))
+    return tuple(release for name in names for release in releases_of(layout, name))
+
+
+def choose(layout: Layout, bundle: Optional[str]) -> Release:
+    """Return the release in use of the named bundle, or of the only one there is."""
+    names = installed_bundles(layout)
+    if bundle is None and len(names) == 1:
+        bundle = names[0]
+    if bundle is None or bundle not in names:
+        installed = ", ".join(names) or "nothing"
+        wanted = f"{bundle} is not installed" if bundle else "name a bundle"
+        raise NotInstalledError(
+            f"{wanted} ({installed} is installed below {layout.state})",
+            hint="Give the name of an installed bundle, or the --state-dir it was "
+            "installed with.",
+        )
+    return read_release(os.path.realpath(layout.current(bundle)))
+
+
+def read_release(path: str) -> Release:
+    """Read an installed release. Its signature is not checked here: audit does."""
+    manifest = durable.read_file(os.path.join(path, MANIFEST_NAME))
+    record = durable.read_file(os.path.join(path, RECORD_NAME))
+    if manifest is None or record is None:
+        raise NotInstalledError(
+            f"{path} is not a whole release",
+            hint="Install the bundle again.",
+        )
+    where = os.path.join(path, RECORD_NAME)
+    return Release(
+        path,
+        parse_manifest(manifest, os.path.join(path, MANIFEST_NAME)),
+        records.decode(ReleaseRecord, strictjson.load(record, where), where),
+    )
+
+
+def open_release(path: str, trust: Trust, now: datetime) -> Tuple[Media, Bundle]:
+    """Open the signed files of a release as a bundle without packs, verified."""
+    media = Media([path])
+    try:
+        return media, open_bundle(media, trust, now)
+    except BaseException:
+        media.close()
+        raise
+
+
+def check_serial(layout: Layout, bundle: Bundle, *, allow_downgrade: bool) -> None:
+    """Raise DowngradeError if this host has had a higher serial of this bundle."""
+    had = read_serial(layout, bundle.manifest.name)
+    serial = bundle.manifest.serial
+    if had is None or allow_downgrade or serial > had.serial:
+        return
+    if serial == had.serial and bundle.root == had.root:
+        return
+    what = "a lower serial" if serial < had.serial else "the same serial"
+    raise DowngradeError(
+        f"{bundle.manifest.name} {bundle.manifest.version} has {what} ({serial}) than "
+        f"the one this host has had ({had.serial}), and is not that bundle",
+        hint="An older bundle may bring back faults that were mended. If it is meant, "
+        "run install again with --allow-downgrade REASON; the reason is logged.",
+    )
+
+
+def read_serial(layout: Layout, name: str) -> Optional[Serial]:
+    """Return the highest serial this host has had of a bundle."""
+    path = layout.serial(name)
+    data = durable.read_file(path)
+    if data is None:
+        return None
+    return records.decode(Serial, strictjson.load(data, path), path)
+
+
+def write_serial(layout: Layout, bundle: Bundle) -> None:
+    """Remember the serial of a bundle that is installed now."""
+    value = Serial(bundle.manifest.serial, bundle.root)
+    path = layout.serial(bundle.manifest.name)
+    durable.make_directories(os.path.dirname(path))
+    durable.replace_file(path, strictjson.dump(records.encode(value)), 0o644)

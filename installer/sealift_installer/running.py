@@ -1,0 +1,75 @@
+"""Start, stop and look at the stack of a release."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Optional, Tuple
+
+from sealift_manifests import strictjson
+from sealift_manifests.errors import StartError
+from sealift_manifests.names import project_name
+from sealift_manifests.trust import Trust
+
+from sealift_installer import durable
+from sealift_installer.audit import AuditResult, audit
+from sealift_installer.compose import Compose, Project
+from sealift_installer.health import ServiceState, project_state, wait_healthy
+from sealift_installer.host import Host
+from sealift_installer.layout import Layout
+from sealift_installer.releases import Release
+
+DEFAULT_WAIT = 1800
+"""Seconds to wait for health: loading a large model takes many minutes."""
+
+
+def project_of(release: Release) -> Project:
+    """Return the Compose project of a release; raise StartError without a stack."""
+    file = release.compose_file
+    if file is None:
+        raise StartError(
+            f"{release.manifest.name} has no stack: there is nothing to start or stop",
+            hint="Its weights are staged; see `status` for where they lie.",
+        )
+    return Project(project_name(release.manifest.name), file, release.path)
+
+
+def start(
+    host: Host, release: Release, trust: Trust, *, deep: bool, wait: int
+) -> Tuple[AuditResult, Tuple[ServiceState, ...]]:
+    """Audit, then bring the stack up and wait until every service is healthy."""
+    project, manifest = project_of(release), release.manifest
+    with host.locked():
+        result = audit(host, release, trust, deep=deep)
+        result.require_clean()
+        host.report.step("audit: clean")
+        compose = Compose.find(host.engine)
+        compose.up(project, [image.reference for image in manifest.images])
+        services = [s.name for s in manifest.stack.services] if manifest.stack else []
+        host.report.step(f"waiting for {', '.join(services)} (up to {wait} s)")
+        states = wait_healthy(host.engine, project.name, services, wait)
+        host.log("start", manifest)
+        return result, states
+
+
+def stop(host: Host, release: Release) -> None:
+    """Stop the stack's containers and keep them."""
+    project = project_of(release)
+    with host.locked():
+        Compose.find(host.engine).stop(project)
+        host.log("stop", release.manifest)
+
+
+def states_of(host: Host, release: Release) -> Tuple[ServiceState, ...]:
+    """Return the containers of the release's stack, as the engine sees them."""
+    if release.manifest.stack is None:
+        return ()
+    return project_state(host.engine, project_name(release.manifest.name))
+
+
+def last_audit(layout: Layout, bundle: str) -> Optional[Dict[str, Any]]:
+    """Return the ledger's last line about an audit of this bundle."""
+    lines = (durable.read_file(layout.ledger) or b"").splitlines()
+    for line in reversed(lines):
+        entry: Dict[str, Any] = strictjson.load(line, layout.ledger)
+        if entry.get("bundle") == bundle and entry.get("event") in ("audit", "start"):
+            return entry
+    return None

@@ -1,0 +1,96 @@
+"""Build, compare and remove the trees that containers mount.
+
+A tree is made of hard links into the store, so it costs no space; it appears
+under its name only when it is whole.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import Dict, Iterator, Tuple
+
+from sealift_manifests.model import ModelEntry
+from sealift_manifests.trees import TreeEntry, tree_of
+
+from sealift_installer import durable
+from sealift_installer.layout import Layout
+
+
+def has_tree(layout: Layout, model: ModelEntry) -> bool:
+    """Say whether the model's tree is there. It never is in part."""
+    return os.path.isdir(layout.tree(model))
+
+
+def build_tree(layout: Layout, model: ModelEntry) -> None:
+    """Link the model's files from the store into their tree."""
+    final = layout.tree(model)
+    parent, name = os.path.split(final)
+    unfinished = os.path.join(parent, f".{name}.partial")
+    durable.make_directories(parent)
+    durable.remove_tree(unfinished)
+    folders = {unfinished}
+    os.mkdir(unfinished, 0o755)
+    for entry in tree_of(model):
+        path = os.path.join(unfinished, *entry.path.split("/"))
+        folder = os.path.dirname(path)
+        durable.make_directories(folder)
+        folders.add(folder)
+        _place(layout, entry, path)
+    for folder in sorted(folders):
+        os.chmod(folder, 0o755)
+        durable.sync_directory(folder)
+    os.rename(unfinished, final)
+    durable.sync_directory(parent)
+
+
+def _place(layout: Layout, entry: TreeEntry, path: str) -> None:
+    if entry.link is not None:
+        os.symlink(entry.link, path)
+    elif entry.text is not None:
+        durable.write_new_file(path, entry.text, 0o444)
+    elif entry.content is not None:
+        os.link(layout.content(entry.content), path)
+
+
+def walk(root: str) -> Iterator[Tuple[str, os.stat_result]]:
+    """Yield the relative path and status of all that is not a directory."""
+    for folder, folders, names in os.walk(root):
+        links = [n for n in folders if os.path.islink(os.path.join(folder, n))]
+        for name in sorted(names + links):
+            path = os.path.join(folder, name)
+            relative = os.path.relpath(path, root).replace(os.sep, "/")
+            yield relative, os.lstat(path)
+
+
+def compare_names(
+    root: str, model: ModelEntry
+) -> Tuple[Dict[str, str], Tuple[str, ...]]:
+    """Compare names, kinds, links and sizes with the model; read no weights.
+
+    Returns the faults by relative path, and the paths whose bytes can be measured.
+    """
+    expected = {entry.path: entry for entry in tree_of(model)}
+    faults: Dict[str, str] = {}
+    sound = []
+    for path, status in walk(root):
+        entry = expected.pop(path, None)
+        if entry is None:
+            faults[path] = "extra"
+        elif _is_sound(os.path.join(root, path), status, entry):
+            sound.append(path)
+        else:
+            faults[path] = "changed"
+    for path in expected:
+        faults[path] = "missing"
+    return faults, tuple(sound)
+
+
+def _is_sound(path: str, status: os.stat_result, entry: TreeEntry) -> bool:
+    if entry.link is not None:
+        return stat.S_ISLNK(status.st_mode) and os.readlink(path) == entry.link
+    if not stat.S_ISREG(status.st_mode):
+        return False
+    if entry.text is not None:
+        return durable.read_file(path) == entry.text
+    return status.st_size == entry.size
