@@ -41,11 +41,14 @@ _local = threading.local()
 
 @dataclass(frozen=True)
 class Encoded:
-    """A chunk as it is stored; `width` is 1 unless the codec is shuffle-zstd."""
+    """A chunk as it is stored; `width` is 1 unless the codec is shuffle-zstd.
+
+    With `raw`, `stored` is the very buffer that was to be encoded, not a copy.
+    """
 
     codec: str
     width: int
-    stored: bytes
+    stored: Buffer
 
 
 def encode(data: Buffer, width: int) -> Encoded:
@@ -59,7 +62,7 @@ def encode(data: Buffer, width: int) -> Encoded:
     encoded = _shrink(view, elements) if len(view) else None
     if encoded and len(encoded.stored) <= len(view) * _WORTH_IT:
         return encoded
-    return Encoded(RAW, 1, data if isinstance(data, bytes) else bytes(view))
+    return Encoded(RAW, 1, data)
 
 
 def _shrink(view: memoryview, width: int) -> Encoded | None:

@@ -17,7 +17,7 @@ whole element, so it is `size // width` bytes long.
 from __future__ import annotations
 
 import struct
-from typing import List, Sequence
+from typing import Iterator, List, Sequence
 
 from sealift_manifests.digests import Buffer
 from sealift_manifests.errors import ManifestError
@@ -73,10 +73,7 @@ def _unshuffle(stored: memoryview, size: int, width: int) -> memoryview:
         at += part
     if len(stored) != at + tail:
         raise invalid(f"it has {len(stored)} stored bytes, not {at + tail}")
-    plain = memoryview(bytearray(size))
-    _merge(planes, plain)
-    plain[size - tail :] = stored[at:]
-    return plain
+    return memoryview(b"".join([*_merged(planes), stored[at:]]))
 
 
 def _plane(kind: int, stored: memoryview, part: int, length: int) -> memoryview:
@@ -91,8 +88,8 @@ def _plane(kind: int, stored: memoryview, part: int, length: int) -> memoryview:
     return stored
 
 
-def _merge(planes: Sequence[memoryview], plain: memoryview) -> None:
-    """Interleave the planes into `plain`.
+def _merged(planes: Sequence[memoryview]) -> Iterator[bytearray]:
+    """Interleave the planes, a slice at a time.
 
     Spreading plane 0 with a codec of the interpreter, which is vectorised, saves
     one of the strided assignments, which go byte by byte.
@@ -100,8 +97,8 @@ def _merge(planes: Sequence[memoryview], plain: memoryview) -> None:
     width, length = len(planes), len(planes[0])
     encoding = _SPREADING[width]
     for start in range(0, length, _SLICE):
-        end = min(start + _SLICE, length)
+        end = start + _SLICE
         piece = bytearray(str(planes[0][start:end], "latin-1").encode(encoding))
         for position in range(1, width):
             piece[position::width] = planes[position][start:end]
-        plain[start * width : end * width] = piece
+        yield piece

@@ -43,15 +43,15 @@ def decompress(
     They are written to `into` if it is given (writable, exactly `size` bytes long).
     The interpreter lock is free while the decoder runs.
     """
-    target = memoryview(bytearray(size)) if into is None else into
-    if target.readonly or target.nbytes != size or not target.c_contiguous:
-        raise ValueError(f"the target must be {size} writable bytes in one piece")
+    if into is not None and (into.readonly or into.nbytes != size):
+        raise ValueError(f"the target must be {size} writable bytes")
     header = _parse_header(bytes(stored[:18]))
     if header.content_size != size:
         raise invalid(f"it states a size of {header.content_size}, not {size}")
     if header.window > MAX_WINDOW:
         raise invalid(f"it asks for a window of {header.window} bytes")
-    _backend().unpack(stored, target.cast("B") if size else target)
+    target = memoryview(bytearray(size)) if into is None else into
+    _backend().unpack(stored, target)
     return target
 
 
