@@ -1,0 +1,577 @@
+"""The offline side against a real engine: images, volumes, the stack, the audit."""
+
+import json
+import os
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from engines import (
+    SOCKET,
+    RawImage,
+    a_layer,
+    an_image,
+    busybox_layer,
+    engine_guard,
+    renamed,
+    unique,
+)
+from sealift_installer.compose import Compose, Project
+from sealift_installer.engine import Engine, EngineRefusedError
+from sealift_installer.health import project_state, wait_healthy
+from sealift_installer.image_archive import archive_size
+from sealift_installer.image_audit import audit_image
+from sealift_installer.images import (
+    ABSENT,
+    OTHER,
+    PRESENT,
+    PROOF_LABEL,
+    image_state,
+    load_image,
+    prove_image,
+    remove_image,
+)
+from sealift_installer.volumes import ensure_volume, remove_volume, volume_fault
+from sealift_manifests.digests import digest_of
+from sealift_manifests.errors import (
+    DigestMismatchError,
+    EngineError,
+    ImageLoadError,
+    StagingError,
+    StartError,
+)
+
+pytestmark = pytest.mark.docker
+
+SHELL = "/bin/busybox"
+
+
+@pytest.fixture
+def host():
+    with engine_guard() as (engine, noted):
+        yield engine, noted
+
+
+@pytest.fixture
+def load(host):
+    """Load images, and take them away at the end of the test."""
+    engine, noted = host
+
+    def _load(image: RawImage) -> RawImage:
+        noted.append(f"/images/{image.entry.reference}")
+        load_image(engine, image.entry, image.read)
+        return image
+
+    return _load
+
+
+def run(engine: Engine, reference: str, script: str, binds: list[str]) -> str:
+    """Run a shell line in a container and return all it wrote."""
+    wanted = {
+        "Image": reference,
+        "Cmd": [SHELL, "sh", "-c", script],
+        "Tty": True,
+        "HostConfig": {"NetworkMode": "none", "Binds": binds},
+    }
+    made = engine.send("POST", "/containers/create", wanted)["Id"]
+    try:
+        engine.request("POST", f"/containers/{made}/start").close()
+        engine.request("POST", f"/containers/{made}/wait").close()
+        query = "stdout=1&stderr=1&follow=1"
+        with engine.request("GET", f"/containers/{made}/logs?{query}") as answer:
+            return b"".join(iter(answer.read, b"")).decode()
+    finally:
+        engine.send("DELETE", f"/containers/{made}?force=1&v=1")
+
+
+# Talking to an engine
+
+
+def test_an_engine_says_what_it_is(host):
+    engine, _ = host
+
+    facts = engine.probe()
+
+    assert facts == engine.facts()
+    assert facts.platform == "linux/amd64"
+    assert facts.version.startswith(engine.get("/version")["Version"][:5])
+    assert facts.is_local
+    assert Path(facts.root_dir).is_dir()
+
+
+def test_no_engine_is_no_facts_and_an_error_that_says_how_to_start_one(tmp_path):
+    engine = Engine(str(tmp_path / "none.sock"))
+
+    assert engine.probe() is None
+    with pytest.raises(EngineError, match=r"none\.sock does not exist") as caught:
+        engine.facts()
+    assert "systemctl start docker" in caught.value.hint
+
+
+def test_a_socket_nobody_listens_at_is_told_from_one_that_is_not_there(tmp_path):
+    path = str(tmp_path / "dead.sock")
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(path)
+
+    with pytest.raises(EngineError, match="no engine listens at"):
+        Engine(path).get("/info")
+
+
+def test_a_refusal_carries_the_engines_own_words(host):
+    engine, _ = host
+
+    with pytest.raises(EngineRefusedError, match="No such container") as caught:
+        engine.get("/containers/sealift-none/json")
+
+    assert caught.value.status == 404
+    assert engine.find("/containers/sealift-none/json") is None
+
+
+def test_an_upload_that_the_engine_refuses_early_ends_with_its_reason(host):
+    engine, _ = host
+    piece = b"this is no tar archive" * 50_000
+
+    with pytest.raises(EngineError) as caught:
+        body = (piece for _ in range(100))
+        with engine.request("POST", "/images/load?quiet=1", body, None) as answer:
+            raise EngineError(answer.read().decode(), hint="")
+
+    assert "tar" in caught.value.message
+
+
+# Images
+
+
+@pytest.mark.parametrize("kind", ["oci", "docker"])
+@pytest.mark.parametrize("compress", [True, False])
+def test_an_image_is_loaded_whole_under_its_name_and_taken_away_again(
+    host, load, kind, compress
+):
+    engine, _ = host
+    same = a_layer({"same": b"same"})
+    image = an_image(
+        busybox_layer(), same, a_layer({"b": b"2"}), same, kind=kind, compress=compress
+    )
+    assert image_state(engine, image.entry) == ABSENT
+    sent = []
+
+    load(image)
+    load_image(engine, image.entry, image.read, sent.append)
+
+    assert sum(sent) == archive_size(image.entry)
+    assert image_state(engine, image.entry) == PRESENT
+    assert prove_image(engine, image.entry) is None
+    assert audit_image(engine, image.entry) == []
+    said = run(engine, image.entry.reference, f"{SHELL} cat /same /b", [])
+    assert said == "same2"
+    assert remove_image(engine, image.entry)
+    assert image_state(engine, image.entry) == ABSENT
+    assert not remove_image(engine, image.entry)
+
+
+def test_an_error_on_the_medium_reaches_the_user_and_leaves_no_image(host):
+    engine, _ = host
+    image = an_image(busybox_layer(), compress=False)
+    layer = image.entry.layers[0].digest
+
+    def read(digest):
+        for number, piece in enumerate(image.read(digest)):
+            if digest == layer and number == 20:
+                raise OSError(5, "Input/output error")
+            yield piece
+
+    with pytest.raises(OSError, match="Input/output error"):
+        load_image(engine, image.entry, read)
+
+    assert image_state(engine, image.entry) == ABSENT
+
+
+def test_a_changed_blob_leaves_no_image(host):
+    engine, _ = host
+    image = an_image(compress=False)
+    layer = image.entry.layers[0].digest
+    image.blobs[layer] = image.blobs[layer].replace(b"sealift", b"SEALIFT", 1)
+
+    with pytest.raises(DigestMismatchError):
+        load_image(engine, image.entry, image.read)
+
+    assert image_state(engine, image.entry) == ABSENT
+
+
+def test_a_layer_that_is_not_what_the_config_says_is_not_loaded(host):
+    engine, _ = host
+    image = an_image(compress=False)
+    other = a_layer({"evil": b"evil"})
+    layer = replace(image.entry.layers[0], digest=digest_of(other), size=len(other))
+    image.blobs[layer.digest] = other
+    entry = replace(image.entry, layers=(layer,))
+
+    with pytest.raises(ImageLoadError, match="image test"):
+        load_image(engine, entry, image.read)
+
+    assert image_state(engine, entry) == ABSENT
+
+
+@pytest.mark.parametrize(
+    ("lie", "words"),
+    [
+        pytest.param(
+            lambda e: replace(
+                e, layers=(replace(e.layers[0], diff_id=digest_of(b"")),)
+            ),
+            "other layers",
+            id="other layers",
+        ),
+        pytest.param(
+            lambda e: replace(e, platform="linux/arm64"),
+            "not linux/arm64",
+            id="other platform",
+        ),
+    ],
+)
+def test_an_image_that_is_not_as_signed_loses_its_name_again(host, load, lie, words):
+    engine, _ = host
+    image = an_image()
+
+    with pytest.raises(ImageLoadError, match=words):
+        load(RawImage(lie(image.entry), image.blobs))
+
+    assert image_state(engine, image.entry) == ABSENT
+
+
+def test_a_name_that_means_another_image_is_refused_and_left_alone(host, load):
+    engine, _ = host
+    theirs = load(an_image())
+    ours = renamed(an_image(), theirs.entry.reference)
+
+    with pytest.raises(ImageLoadError) as caught:
+        load_image(engine, ours.entry, ours.read)
+
+    assert theirs.entry.config.digest in caught.value.message
+    assert ours.entry.config.digest in caught.value.message
+    assert f"docker rmi {theirs.entry.reference}" in caught.value.hint
+    assert image_state(engine, ours.entry) == OTHER
+    assert not remove_image(engine, ours.entry)
+    assert prove_image(engine, theirs.entry) is None
+
+
+def test_an_image_in_use_is_not_removed(host, load):
+    engine, noted = host
+    image = load(an_image(busybox_layer()))
+    wanted = {"Image": image.entry.reference, "Cmd": ["/x"]}
+    made = engine.send("POST", "/containers/create", wanted)["Id"]
+    noted.append(f"/containers/{made}")
+
+    with pytest.raises(EngineError, match="is in use"):
+        remove_image(engine, image.entry)
+
+
+def test_a_proof_leaves_no_container_not_even_of_a_run_that_was_killed(host, load):
+    engine, _ = host
+    image = load(an_image(config={"Volumes": {"/data": {}}}))
+    left = {
+        "Image": image.entry.reference,
+        "Cmd": ["/x"],
+        "Labels": {PROOF_LABEL: "x"},
+    }
+    killed = engine.send("POST", "/containers/create", left)["Id"]
+    volumes = len(engine.get("/volumes")["Volumes"] or [])
+
+    assert prove_image(engine, image.entry) is None
+
+    assert engine.find(f"/containers/{killed}/json") is None
+    mine = json.dumps({"ancestor": [image.entry.reference]})
+    assert engine.get("/containers/json", all="1", filters=mine) == []
+    assert len(engine.get("/volumes")["Volumes"] or []) < volumes
+
+
+def overlay_file(engine: Engine, reference: str, name: str) -> Path:
+    """Return where the engine keeps a file of the top layer."""
+    data = engine.get(f"/images/{reference}/json")["GraphDriver"]["Data"]
+    path = Path(data["UpperDir"]) / name
+    if not os.access(path, os.W_OK):
+        pytest.skip("the engine's own files cannot be written by this user")
+    return path
+
+
+@pytest.mark.parametrize("same_size", [True, False])
+def test_the_audit_finds_a_file_changed_below_the_engines_directory(
+    host, load, same_size
+):
+    engine, _ = host
+    image = load(an_image(busybox_layer(), a_layer({"server.py": b"print('good')"})))
+    file = overlay_file(engine, image.entry.reference, "server.py")
+    honest = file.read_bytes()
+    assert audit_image(engine, image.entry) == []
+
+    file.write_bytes(b"print('evil')" if same_size else b"print('much worse')")
+
+    try:
+        faults = audit_image(engine, image.entry)
+        assert len(faults) == 1
+        assert "image test" in faults[0]
+        assert prove_image(engine, image.entry) is None  # A proof does not look.
+    finally:
+        file.write_bytes(honest)
+    assert audit_image(engine, image.entry) == []
+
+
+def test_the_audit_holds_every_layer_and_the_config_to_what_was_signed(host, load):
+    engine, _ = host
+    image = load(an_image(a_layer({"a": b"1"}), a_layer({"b": b"2"})))
+    one, two = image.entry.layers
+    other = replace(two, diff_id=digest_of(b"2"), digest=digest_of(b"3"))
+    signed = replace(image.entry, layers=(one, other))
+
+    assert ["layer 2 is not the one" in f for f in audit_image(engine, signed)] == [
+        True
+    ]
+    assert (
+        "the export has 2 layers"
+        in audit_image(engine, replace(signed, layers=(one,)))[0]
+    )
+    wrong = replace(image.entry, config=replace(one, media_type=one.media_type))
+    assert "its config is not" in audit_image(engine, wrong)[0]
+
+
+def test_the_audit_of_an_image_that_is_not_there_says_so(host):
+    engine, _ = host
+    absent = an_image().entry
+
+    (fault,) = audit_image(engine, absent)
+
+    assert "cannot be exported" in fault
+
+
+# Volumes
+
+
+def test_a_volume_shows_the_tree_and_lets_nobody_write(host, load, tmp_path):
+    engine, noted = host
+    image = load(an_image(busybox_layer()))
+    (tmp_path / "weights").write_text("many")
+    name = unique()
+    noted.append(f"/volumes/{name}")
+
+    for _ in range(2):
+        ensure_volume(engine, name, str(tmp_path), {"sealift.bundle": "chat"})
+
+    script = f"{SHELL} cat /m/weights; {SHELL} touch /m/new"
+    said = run(engine, image.entry.reference, script, [f"{name}:/m"])
+    assert said.startswith("many")
+    assert "Read-only file system" in said
+    assert volume_fault(engine, name, str(tmp_path)) is None
+    found = engine.get(f"/volumes/{name}")
+    assert found["Labels"] == {"sealift.bundle": "chat"}
+
+    remove_volume(engine, name)
+    remove_volume(engine, name)
+    assert (tmp_path / "weights").read_text() == "many"
+    assert volume_fault(engine, name, str(tmp_path)).endswith(name)
+
+
+@pytest.mark.parametrize("options", [{}, {"type": "none", "o": "bind"}])
+def test_a_volume_that_leads_elsewhere_is_named_and_left_alone(host, tmp_path, options):
+    engine, noted = host
+    name = unique()
+    noted.append(f"/volumes/{name}")
+    theirs = {**options, "device": "/srv/theirs"} if options else {}
+    wanted = {"Name": name, "Driver": "local", "DriverOpts": theirs}
+    before = engine.send("POST", "/volumes/create", wanted)
+
+    with pytest.raises(StagingError) as caught:
+        ensure_volume(engine, name, str(tmp_path), {})
+
+    place = theirs.get("device") or before["Mountpoint"]
+    assert place in caught.value.message
+    assert str(tmp_path) in caught.value.message
+    assert place in volume_fault(engine, name, str(tmp_path))
+    assert engine.get(f"/volumes/{name}") == before
+
+
+def test_a_volume_that_could_be_written_through_is_a_fault(host, tmp_path):
+    engine, noted = host
+    name = unique()
+    noted.append(f"/volumes/{name}")
+    options = {"type": "none", "o": "bind", "device": str(tmp_path)}
+    wanted = {"Name": name, "Driver": "local", "DriverOpts": options}
+    engine.send("POST", "/volumes/create", wanted)
+
+    assert "not read-only" in volume_fault(engine, name, str(tmp_path))
+
+
+def test_a_volume_for_a_tree_that_is_not_there_is_refused(host, tmp_path):
+    engine, _ = host
+
+    with pytest.raises(StagingError, match="not a directory"):
+        ensure_volume(engine, unique(), str(tmp_path / "none"), {})
+
+
+def test_a_volume_in_use_is_not_removed(host, load, tmp_path):
+    engine, noted = host
+    image, name = load(an_image(busybox_layer())), unique()
+    noted.append(f"/volumes/{name}")
+    ensure_volume(engine, name, str(tmp_path), {})
+    wanted = {
+        "Image": image.entry.reference,
+        "Cmd": ["/x"],
+        "HostConfig": {"Binds": [f"{name}:/m"]},
+    }
+    made = engine.send("POST", "/containers/create", wanted)["Id"]
+    noted.append(f"/containers/{made}")
+
+    with pytest.raises(EngineError, match="is in use"):
+        remove_volume(engine, name)
+
+
+# The stack
+
+
+@pytest.fixture
+def stack(host, load, tmp_path):
+    """Write a stack of one image; it is taken down at the end of the test."""
+    engine, _ = host
+    image = load(an_image(busybox_layer()))
+    project = Project(unique(), str(tmp_path / "compose.yaml"), str(tmp_path))
+
+    def _stack(**services: dict) -> Project:
+        for service in services.values():
+            service.setdefault("image", image.entry.reference)
+            service["network_mode"] = "none"
+            service["stop_grace_period"] = "0s"
+        text = json.dumps({"version": "3.8", "services": services})
+        Path(project.file).write_text(text)
+        return project
+
+    yield image.entry.reference, _stack
+    Compose.find(engine).down(project)
+
+
+def a_service(script: str, **more) -> dict:
+    return {"command": [SHELL, "sh", "-c", script], **more}
+
+
+def a_check(script: str) -> dict:
+    test = ["CMD", SHELL, "sh", "-c", script]
+    return {"test": test, "interval": "1s", "retries": 2, "timeout": "5s"}
+
+
+def test_a_stack_comes_up_is_watched_and_goes_down(host, stack):
+    engine, _ = host
+    reference, write = stack
+    serve = f"echo up > /up; exec {SHELL} sleep 600"
+    project = write(
+        server=a_service(serve, healthcheck=a_check(f"{SHELL} cat /up")),
+        plain=a_service(f"exec {SHELL} sleep 600"),
+        once=a_service("exit 0"),
+    )
+    compose, seen = Compose.find(engine), []
+
+    compose.up(project, [reference])
+    states = wait_healthy(
+        engine, project.name, ["server", "plain", "once"], 30, progress=seen.append
+    )
+
+    assert [(s.service, str(s)) for s in states] == [
+        ("once", "exited with status 0"),
+        ("plain", "running"),
+        ("server", "healthy"),
+    ]
+    assert seen[-1] == states == project_state(engine, project.name)
+
+    compose.stop(project)
+    assert {s.status for s in project_state(engine, project.name)} == {"exited"}
+
+    compose.down(project)
+    assert project_state(engine, project.name) == ()
+
+
+def test_a_stack_whose_image_is_missing_is_not_started_and_nothing_is_pulled(
+    host, stack
+):
+    engine, _ = host
+    _, write = stack
+    absent = f"docker.io/library/{unique()}:1"
+    project = write(server=a_service("exit 0", image=absent))
+
+    with pytest.raises(ImageLoadError, match=absent):
+        Compose.find(engine).up(project, [absent])
+
+    assert project_state(engine, project.name) == ()
+
+
+def test_what_compose_says_of_a_wrong_file_is_told(host, stack):
+    engine, _ = host
+    reference, write = stack
+    project = write(server=a_service("exit 0", volumes=["nowhere:/m"]))
+
+    with pytest.raises(StartError, match="nowhere"):
+        Compose.find(engine).up(project, [reference])
+
+    write(server=a_service("exit 0"))
+
+
+def test_an_unhealthy_service_is_told_with_its_check_and_its_last_words(host, stack):
+    engine, _ = host
+    reference, write = stack
+    script = (
+        "printf 'no \\033[31mGPU\\033[0m\\n'; echo on stderr >&2; "
+        f"exec {SHELL} sleep 600"
+    )
+    project = write(
+        server=a_service(script, healthcheck=a_check("echo port is shut; exit 1"))
+    )
+    Compose.find(engine).up(project, [reference])
+
+    with pytest.raises(StartError) as caught:
+        wait_healthy(engine, project.name, ["server"], 30)
+
+    message = caught.value.message
+    assert "service server is unhealthy" in message
+    assert "its health check says: port is shut" in message
+    assert r"| no \x1b[31mGPU\x1b[0m" in message
+    assert "| on stderr" in message
+    assert "\x1b" not in message
+
+
+def test_a_service_that_ends_is_told_with_its_status_and_last_twenty_lines(host, stack):
+    engine, _ = host
+    reference, write = stack
+    script = f"for i in $$({SHELL} seq 30); do echo line $$i; done; exit 3"
+    project = write(server=a_service(script))
+    Compose.find(engine).up(project, [reference])
+
+    with pytest.raises(StartError) as caught:
+        wait_healthy(engine, project.name, ["server"], 30)
+
+    message = caught.value.message
+    assert "service server is exited with status 3" in message
+    shown = [line for line in message.splitlines() if "| line" in line]
+    assert [line.split()[-1] for line in shown] == [str(n) for n in range(11, 31)]
+
+
+def test_a_service_that_is_late_or_not_there_is_told_after_the_time_given(host, stack):
+    engine, _ = host
+    reference, write = stack
+    check = {**a_check("exit 1"), "start_period": "600s"}
+    sleep = f"echo loading; exec {SHELL} sleep 600"
+    project = write(server=a_service(sleep, healthcheck=check))
+    Compose.find(engine).up(project, [reference])
+
+    with pytest.raises(StartError) as caught:
+        wait_healthy(engine, project.name, ["server", "gateway"], 1)
+
+    message = caught.value.message
+    assert "not up after 1 seconds" in message
+    assert "service gateway has no container" in message
+    assert "service server is starting" in message
+    assert "| loading" in message
+
+
+def test_an_engine_that_is_gone_is_an_error_and_not_a_fault_of_the_image(tmp_path):
+    gone = Engine(str(tmp_path / "none.sock"))
+
+    with pytest.raises(EngineError, match="does not exist"):
+        audit_image(gone, an_image().entry)
+    assert os.path.exists(SOCKET)

@@ -1,0 +1,118 @@
+"""The archive that is streamed to an engine, and nothing of an engine."""
+
+import io
+import json
+import tarfile
+from dataclasses import replace
+
+import pytest
+from engines import a_layer, an_image
+from sealift_installer.image_archive import archive, archive_size
+from sealift_manifests.errors import DigestMismatchError
+
+
+def opened(data: bytes) -> tarfile.TarFile:
+    return tarfile.open(fileobj=io.BytesIO(data), mode="r:")
+
+
+def text_of(tar: tarfile.TarFile, name: str):
+    return json.load(tar.extractfile(name))
+
+
+def test_the_archive_is_an_oci_layout_with_one_descriptor_under_the_full_name():
+    image = an_image(name="stack", kind="docker")
+
+    tar = opened(b"".join(archive(image.entry, image.read)))
+
+    (descriptor,) = text_of(tar, "index.json")["manifests"]
+    assert text_of(tar, "oci-layout") == {"imageLayoutVersion": "1.0.0"}
+    assert descriptor["digest"] == image.entry.manifest.digest
+    assert descriptor["mediaType"] == image.entry.manifest.media_type
+    assert descriptor["annotations"] == {
+        "io.containerd.image.name": image.entry.reference,
+        "org.opencontainers.image.ref.name": image.entry.reference.split(":")[1],
+    }
+
+
+def test_docker_finds_config_layers_and_only_the_signed_name():
+    image = an_image(a_layer({"a": b"1"}), a_layer({"b": b"2"}))
+
+    tar = opened(b"".join(archive(image.entry, image.read)))
+
+    (entry,) = text_of(tar, "manifest.json")
+    blobs = [f"blobs/sha256/{layer.digest.hex}" for layer in image.entry.layers]
+    assert entry["Config"] == f"blobs/sha256/{image.entry.config.digest.hex}"
+    assert entry["Layers"] == blobs
+    assert entry["RepoTags"] == [image.entry.reference]
+
+
+def test_every_blob_is_there_once_and_byte_for_byte():
+    twice = a_layer({"same": b"same"})
+    image = an_image(twice, a_layer({"b": b"2"}), twice)
+
+    tar = opened(b"".join(archive(image.entry, image.read)))
+
+    names = tar.getnames()
+    assert len(names) == len(set(names)) == 3 + len(image.blobs)
+    for digest, data in image.blobs.items():
+        assert tar.extractfile(f"blobs/sha256/{digest.hex}").read() == data
+    assert len(text_of(tar, "manifest.json")[0]["Layers"]) == 3
+
+
+def test_the_archive_is_repeatable_and_its_size_is_known_before():
+    image = an_image(a_layer({"a": b"x" * 1000}), a_layer({"b": b""}))
+
+    once = b"".join(archive(image.entry, image.read))
+    again = b"".join(archive(image.entry, lambda d: image.read(d, piece=7)))
+
+    assert once == again
+    assert archive_size(image.entry) == len(once)
+    assert {member.mtime for member in opened(once)} == {0}
+
+
+def test_a_layer_beyond_eight_gib_keeps_its_size():
+    image = an_image()
+    huge = replace(image.entry.layers[0], size=9 << 30)
+    entry = replace(image.entry, layers=(huge,))
+
+    member = f"blobs/sha256/{huge.digest.hex}".encode()
+    pieces = archive(entry, image.read)
+    block = next(piece for piece in pieces if piece.startswith(member))
+
+    header = tarfile.TarInfo.frombuf(block, "ascii", "strict")
+    assert header.size == 9 << 30
+    assert archive_size(entry) > 9 << 30
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(lambda data: data[:-1], id="one byte short"),
+        pytest.param(lambda data: data + b"x", id="one byte more"),
+        pytest.param(lambda data: data[:-1] + bytes([data[-1] ^ 1]), id="one bit"),
+    ],
+)
+def test_a_blob_that_is_not_the_signed_one_never_makes_a_whole_archive(spoil):
+    image = an_image()
+    victim = image.entry.layers[0].digest
+    image.blobs[victim] = spoil(image.blobs[victim])
+    sent = []
+
+    with pytest.raises(DigestMismatchError, match=victim.short):
+        sent.extend(archive(image.entry, image.read))
+
+    assert sum(map(len, sent)) < archive_size(image.entry)
+
+
+def test_blobs_are_passed_on_as_they_come():
+    image = an_image(a_layer({"a": bytes(300_000)}), compress=False)
+    asked = []
+
+    def read(digest):
+        asked.append(digest)
+        yield from image.read(digest, piece=1000)
+
+    longest = max(map(len, archive(image.entry, read)))
+
+    assert longest < 2048
+    assert asked == list(image.blobs)
