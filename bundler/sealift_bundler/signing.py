@@ -121,9 +121,12 @@ def signer_from_agent(
     )
 
 
-def sign_sums(sums: bytes, signers: Iterable[Signer]) -> dict[str, bytes]:
-    """Return the signature files for SHA256SUMS, by name, each already verified."""
-    files: dict[str, bytes] = {}
+def named_signers(signers: Iterable[Signer]) -> tuple[tuple[str, Signer], ...]:
+    """Return each signer with the name its files get, unique on any file system.
+
+    Raises SigningError for no signer, or for the same key twice.
+    """
+    named: dict[str, Signer] = {}
     keys: set[PublicKey] = set()
     for signer in signers:
         key = signer.public_key
@@ -133,19 +136,27 @@ def sign_sums(sums: bytes, signers: Iterable[Signer]) -> dict[str, bytes]:
                 hint="Name each key once: two signatures by one key count as one.",
             )
         keys.add(key)
-        name = _unique_name(key.comment, files)
+        named[_unique_name(key.comment, named)] = signer
+    if not named:
+        raise SigningError(
+            "there is no key to sign with",
+            hint="Name a key file or a key in ssh-agent; an unsigned bundle cannot be "
+            "installed.",
+        )
+    return tuple(named.items())
+
+
+def sign_sums(sums: bytes, signers: Iterable[Signer]) -> dict[str, bytes]:
+    """Return the signature files for SHA256SUMS, by name, each already verified."""
+    files: dict[str, bytes] = {}
+    for name, signer in named_signers(signers):
+        key = signer.public_key
         files[signature_file(name)] = _checked_sshsig(signer, sums)
         der = signer.der(sums)
         if der is not None:
             if not p384.verify_der(key.raw, sums, der):
                 raise _not_verified(key)
             files[companion_file(name)] = der
-    if not files:
-        raise SigningError(
-            "there is no key to sign with",
-            hint="Name a key file or a key in ssh-agent; an unsigned bundle cannot be "
-            "installed.",
-        )
     return files
 
 
@@ -156,12 +167,12 @@ def signer_name(text: str) -> str:
     return re.sub(r"\.p384\Z", "-p384", name) or "signer"
 
 
-def _unique_name(comment: str, files: dict[str, bytes]) -> str:
+def _unique_name(comment: str, others: Iterable[str]) -> str:
     # Bundles are carried on FAT too, where case makes no difference.
-    taken = {file.lower() for file in files}
+    taken = {other.lower() for other in others}
     base = name = signer_name(comment)
     number = 1
-    while signature_file(name).lower() in taken:
+    while name.lower() in taken:
         number += 1
         name = f"{base}-{number}"
     return name

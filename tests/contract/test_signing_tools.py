@@ -5,6 +5,7 @@ import socket
 import stat
 import subprocess
 import threading
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from sealift_bundler.signing import (
     signer_name,
 )
 from sealift_manifests.errors import OutputError, SignatureError, SigningError
-from sealift_manifests.sshsig import parse_public_keys, verify_sshsig
+from sealift_manifests.sshsig import PublicKey, parse_public_keys, verify_sshsig
 from sealift_manifests.trust import NAMESPACE, Trust, check_signatures
 
 SUMS = b"0" * 64 + b"  manifest.json\n"
@@ -336,6 +337,41 @@ def test_one_key_cannot_sign_twice_and_no_key_cannot_sign(ours):
         sign_sums(SUMS, [])
 
 
+@dataclass(frozen=True)
+class Faulty:
+    """A signer that claims one key and gives what it was told to give."""
+
+    public_key: PublicKey
+    gives_sshsig: bytes
+    gives_der: bytes | None
+
+    def sshsig(self, message: bytes) -> bytes:
+        return self.gives_sshsig
+
+    def der(self, message: bytes) -> bytes | None:
+        return self.gives_der
+
+
+def test_a_signer_that_gives_a_wrong_signature_is_caught_before_the_bundle_leaves(
+    tmp_path,
+):
+    one, other = (
+        signer_from_key_file(generate_key(tmp_path / n, "p384").private, never_asked)
+        for n in "ab"
+    )
+    key, good, der = one.public_key, one.sshsig(SUMS), one.der(SUMS)
+
+    for faulty in (
+        Faulty(key, b"", der),
+        Faulty(key, one.sshsig(b"else"), der),
+        Faulty(key, other.sshsig(SUMS), der),
+        Faulty(key, good, one.der(b"else")),
+    ):
+        with pytest.raises(SigningError, match="does not verify"):
+            sign_sums(SUMS, [faulty])
+    assert len(sign_sums(SUMS, [Faulty(key, good, der)])) == 2
+
+
 # ssh-agent
 
 
@@ -407,6 +443,16 @@ def test_an_agent_that_refuses_is_told(agent, tmp_path):
 
     with pytest.raises(SigningError, match="refused to sign"):
         signer.sshsig(SUMS)
+
+
+def test_more_than_an_agent_takes_is_refused_before_it_is_asked(agent, tmp_path):
+    tell("ssh-add", "-q", made_by_ssh_keygen(tmp_path / "k", "p384"))
+    signer = signer_from_agent()
+
+    assert signer.sshsig(bytes(300_000))
+    assert signer.der(bytes(200 * 1024))
+    with pytest.raises(SigningError, match="too many for an ssh-agent"):
+        signer.der(bytes(200 * 1024 + 1))
 
 
 def test_a_public_key_file_that_selects_nothing_is_told(agent, tmp_path):

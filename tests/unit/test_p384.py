@@ -210,6 +210,8 @@ def with_r(content: bytes) -> bytes:
         with_r(b"\x01") + b"\x00",
         with_r(b"\x01")[:-1],
         b"\x30\x81\x06" + with_r(b"\x01")[2:],
+        # 0x81 says "one length byte follows"; read as 129 it would fit this body
+        b"\x30\x81\x02\x3f" + b"\1" * 63 + b"\x02\x3e" + b"\1" * 62,
         b"\x30\x80" + with_r(b"\x01")[2:] + b"\x00\x00",
         b"\x30\x09" + with_r(b"\x01")[2:] + b"\x02\x01\x01",
         b"\x30\x03\x02\x01\x01",
@@ -229,6 +231,7 @@ def test_der_that_is_not_the_one_right_spelling_is_refused(der):
     [
         lambda key: key[:-1],
         lambda key: key + b"\0",
+        lambda key: key[:49] + b"\0" + key[49:],
         lambda key: b"\2" + key[1:49],
         lambda key: b"\6" + key[1:],
         lambda key: b"\0",
@@ -244,6 +247,24 @@ def test_bytes_that_are_no_uncompressed_point_are_refused_as_key(change):
     with pytest.raises(ValueError):
         p384.check_public_key(bad)
     assert not p384.verify_der(bad, b"bundle", der)
+
+
+def test_a_second_spelling_of_a_point_is_refused_as_key():
+    """Only points with a tiny x have one: x and x + p must both fit 48 bytes."""
+    x, y = next((x, y) for x in range(1, 50) if (y := height_at(x)) is not None)
+    canonical = b"\4" + x.to_bytes(48, "big") + y.to_bytes(48, "big")
+    other = b"\4" + (x + p384._P).to_bytes(48, "big") + y.to_bytes(48, "big")
+
+    p384.check_public_key(canonical)
+    with pytest.raises(ValueError, match="canonical"):
+        p384.check_public_key(other)
+
+
+def height_at(x: int) -> int | None:
+    """The y of a point with this x, if there is one."""
+    square = (x**3 - 3 * x + p384._B) % p384._P
+    y = pow(square, (p384._P + 1) // 4, p384._P)
+    return y if y * y % p384._P == square else None
 
 
 def test_a_sum_that_is_the_point_at_infinity_is_refused():

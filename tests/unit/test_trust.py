@@ -201,7 +201,10 @@ def test_the_policy_says_which_types_of_key_count(make):
         ('valid-after="20261123120001Z"', "only after 2026-11-23 12:00 UTC"),
         ('namespaces="git"', "not allowed to sign for sealift-bundle@v1"),
         ('namespaces="*,!sealift-bundle@v1"', "not allowed to sign"),
-        ('namespaces="sealift-bundle@v1x,ealift*"', "not allowed to sign"),
+        (
+            'namespaces="sealift-bundle@v,sealift-bundle@v1x,ealift*"',
+            "not allowed to sign",
+        ),
     ],
 )
 def test_a_line_that_does_not_cover_the_signature_does_not_count(make, options, words):
