@@ -12,6 +12,7 @@ from registries import (
     PASSWORD,
     USER,
     Registry,
+    descriptor,
     make_image,
     make_index,
     make_layer,
@@ -20,7 +21,11 @@ from registries import (
 )
 from registry_fronts import Answer, Seen, TokenRealm, asked_scope, running_front
 from sealift_bundler.registry import HttpPolicy, fetch, parse_reference, resolve
-from sealift_manifests.errors import RevisionError, SourceUnreachableError
+from sealift_manifests.errors import (
+    RevisionError,
+    SourceContentError,
+    SourceUnreachableError,
+)
 
 QUICK = HttpPolicy(attempts=3, first_delay=0.01, longest_delay=0.02)
 LAYERS = [make_layer({"a": b"first"}), make_layer({"b": b"second"}, gzipped=False)]
@@ -113,6 +118,51 @@ def test_what_the_registry_does_not_have_is_an_unknown_revision(registry, name):
 def test_a_registry_that_is_not_there_is_said_to_be_unreachable():
     with pytest.raises(SourceUnreachableError, match=r"127\.0\.0\.1:9 .*3 tries"):
         resolve(parse_reference("127.0.0.1:9/x:1"), "linux/amd64", policy=QUICK)
+
+
+def serving(documents: dict[str, bytes]):
+    """A registry of a few documents, by what their path ends in."""
+
+    def handle(request: Seen) -> Answer:
+        name = request.path.rpartition("/")[2]
+        return Answer(200 if name in documents else 404, {}, documents.get(name, b""))
+
+    return running_front(handle)
+
+
+def refused(documents: dict[str, bytes], why: str) -> None:
+    with serving(documents) as front, pytest.raises(SourceContentError, match=why):
+        resolve(parse_reference(f"{front.host}/x:1"), "linux/amd64", policy=QUICK)
+
+
+def test_a_manifest_that_gives_one_blob_two_sizes_is_refused():
+    manifest = json.loads(AMD.manifest)
+    manifest["layers"].append(manifest["layers"][0] | {"size": 1})
+
+    refused({"1": json.dumps(manifest).encode()}, "two sizes")
+
+
+def test_an_index_that_is_wrong_about_its_manifest_is_refused():
+    index = make_index({"linux/amd64": AMD}).replace(b'"size": ', b'"size": 1')
+
+    refused({"1": index, AMD.digest: AMD.manifest}, "wrong bytes")
+
+
+def test_an_index_that_calls_another_index_an_image_is_refused():
+    inner = make_index({"linux/amd64": AMD})
+    entry = descriptor(inner, AMD.media_type)
+    entry["platform"] = {"os": "linux", "architecture": "amd64"}
+    outer = json.dumps({"schemaVersion": 2, "manifests": [entry]}).encode()
+
+    refused({"1": outer, sha256(inner): inner}, "index inside an index")
+
+
+def test_documents_have_a_largest_size():
+    manifest = json.loads(AMD.manifest)
+    manifest["config"]["size"] = 1 << 30
+
+    refused({"1": AMD.manifest + b" " * (4 << 20)}, "larger than the 4194304")
+    refused({"1": json.dumps(manifest).encode()}, "larger than the 8388608")
 
 
 def test_skopeo_sees_the_digest_that_we_see(registry, tmp_path):

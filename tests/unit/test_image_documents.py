@@ -52,6 +52,17 @@ def test_an_index_gives_its_images_without_the_attestation():
     assert platforms == ["linux/amd64", "linux/arm/v7"]
 
 
+@pytest.mark.parametrize("key", ["annotations", "platform"])
+def test_either_mark_of_an_attestation_is_enough(key):
+    index = json.loads(INDEX)
+    attestation = index["manifests"][0]
+    attestation["platform"] = {"os": "linux", "architecture": "s390x"}
+    attestation["annotations"] = {}
+    attestation[key] = json.loads(INDEX)["manifests"][0][key]
+
+    assert len(parse(index).entries) == 2
+
+
 @pytest.mark.parametrize(
     ("header", "expected"),
     [

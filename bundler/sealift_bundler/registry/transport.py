@@ -184,7 +184,6 @@ class _Authorization(AuthBase):
         self._value = value
 
     def __call__(self, prepared: requests.PreparedRequest) -> requests.PreparedRequest:
-        prepared.headers.pop("Authorization", None)
         if self._value is not None:
             prepared.headers["Authorization"] = self._value
         return prepared
