@@ -164,7 +164,7 @@ def signer_name(text: str) -> str:
     """Return a name for files from a comment such as `release@example`."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:64].rstrip("-.")
     # `NAME.p384.sig` is the name of the file for openssl.
-    return re.sub(r"\.p384\Z", "-p384", name) or "signer"
+    return re.sub(r"\.p384\Z", "-p384", name, flags=re.IGNORECASE) or "signer"
 
 
 def _unique_name(comment: str, others: Iterable[str]) -> str:
