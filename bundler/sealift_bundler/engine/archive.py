@@ -1,0 +1,239 @@
+"""Takes an archive of `docker save` apart while it streams by.
+
+Layers go to a store as they come, small JSON stays in memory, nothing touches
+the disk here. What the parts mean is for save.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import tarfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol, cast
+
+from sealift_manifests.digests import Digest, digest_of, from_hex
+from sealift_manifests.errors import SourceContentError
+from sealift_manifests.model import LayerEntry
+
+MAX_JSON = 4 << 20
+"""The largest part that is kept in memory, in bytes."""
+
+_MAX_KEPT = 64 << 20
+_MAX_MEMBERS = 100_000
+_READ = 1 << 20
+_BLOB = re.compile(r"blobs/sha256/([0-9a-f]{64})\Z")
+_GZIP = b"\x1f\x8b"
+_ZSTD = b"\x28\xb5\x2f\xfd"
+_GZIP_WINDOW = 31  # zlib's number for "with a gzip header"
+_AGAIN = (
+    "Save it again. If that fails too, use `pull:` in the spec, which needs no engine."
+)
+
+
+class Readable(Protocol):
+    """What a store reads from."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return at most `size` bytes, none at the end."""
+
+
+Store = Callable[[Readable], tuple[Digest, int]]
+"""Stores what it reads to the end; returns its digest and its size in bytes."""
+
+
+@dataclass(frozen=True)
+class ArchiveMember:
+    """A regular file in an archive; its stream is good until the next one."""
+
+    name: str
+    size: int
+    stream: Readable
+
+
+@dataclass(frozen=True)
+class Archive:
+    """What was found: small documents by name, and stored layers by diff id."""
+
+    documents: dict[str, bytes] = field(default_factory=dict)
+    layers: dict[Digest, LayerEntry] = field(default_factory=dict)
+
+
+class LayerReader:
+    """A layer that is measured, unpacked, while something else reads it packed."""
+
+    def __init__(self, stream: Readable, name: str) -> None:
+        self._stream, self._name = stream, name
+        self._ahead = stream.read(len(_ZSTD))
+        if self._ahead == _ZSTD:
+            raise SourceContentError(
+                f"{name} is compressed with zstd, which Docker 20.10 cannot load",
+                hint="Build or push the image with gzip layers: buildx --output "
+                "type=docker,compression=gzip,force-compression=true",
+            )
+        self.is_gzip = self._ahead.startswith(_GZIP)
+        self._inflater = zlib.decompressobj(_GZIP_WINDOW)
+        self._begun = False
+        self._plain = hashlib.sha256()
+        self.plain_size = 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return the next bytes as they are in the archive."""
+        if size == 0:
+            return b""
+        data, self._ahead = self._ahead, b""
+        if 0 < size < len(data):
+            data, self._ahead = data[:size], data[size:]
+        else:
+            data += self._stream.read(size - len(data) if size > 0 else -1)
+        if self.is_gzip:
+            self._inflate(data)
+        return data
+
+    def plain_digest(self) -> Digest:
+        """Return the digest of the unpacked layer; only for gzip, at the end."""
+        if self._begun:
+            raise self._broken("it ends too early")
+        return from_hex(self._plain.hexdigest())
+
+    def _inflate(self, data: bytes) -> None:
+        while data:
+            self._begun = True
+            try:
+                plain = self._inflater.decompress(data, _READ)
+                data = self._inflater.unconsumed_tail
+                while len(plain) == _READ:
+                    self._measure(plain)
+                    plain = self._inflater.decompress(data, _READ)
+                    data = self._inflater.unconsumed_tail
+            except zlib.error as error:
+                raise self._broken(str(error)) from error
+            self._measure(plain)
+            if self._inflater.eof:  # parallel compressors write several members
+                data = self._inflater.unused_data.lstrip(b"\0")
+                self._inflater = zlib.decompressobj(_GZIP_WINDOW)
+                self._begun = False
+
+    def _measure(self, plain: bytes) -> None:
+        self._plain.update(plain)
+        self.plain_size += len(plain)
+
+    def _broken(self, why: str) -> SourceContentError:
+        return SourceContentError(f"{self._name} is not valid gzip: {why}", hint=_AGAIN)
+
+
+def members_of(chunks: Iterable[bytes], image: str) -> Iterator[ArchiveMember]:
+    """Yield the regular files of a tar that arrives in pieces.
+
+    Links are left out: they lead to layers that are in the archive too.
+    """
+    source = cast(io.BufferedIOBase, _ChunkReader(chunks))
+    with (
+        _tar_errors(image),
+        tarfile.open(fileobj=source, mode="r|", bufsize=_READ) as tar,
+    ):
+        for number, info in enumerate(tar):
+            if number >= _MAX_MEMBERS:
+                raise tarfile.ReadError(f"more than {_MAX_MEMBERS} members")
+            content = tar.extractfile(info) if info.isreg() else None
+            if content:
+                yield ArchiveMember(info.name, info.size, _Content(content, image))
+
+
+def read_archive(members: Iterable[ArchiveMember], store: Store, image: str) -> Archive:
+    """Go through an archive once; hand every layer to `store`."""
+    archive = Archive()
+    kept = 0
+    for member in members:
+        blob = _BLOB.match(member.name)
+        stream: Readable = member.stream
+        if member.size <= MAX_JSON:
+            data = stream.read()
+            if not (blob or member.name.endswith(".tar")) or data[:1] == b"{":
+                kept += len(data)
+                _check_kept(member.name, kept, image)
+                if blob and digest_of(data).hex != blob[1]:
+                    raise _wrong_blob(member.name, image)
+                archive.documents[member.name] = data
+                continue
+            stream = io.BytesIO(data)
+        elif not (blob or member.name.endswith(".tar")):
+            _check_kept(member.name, _MAX_KEPT + 1, image)
+        layer = store_layer(stream, store, f"the layer {member.name} of {image}")
+        if blob and layer.digest.hex != blob[1]:
+            raise _wrong_blob(member.name, image)
+        archive.layers.setdefault(layer.diff_id, layer)
+    return archive
+
+
+def store_layer(stream: Readable, store: Store, name: str) -> LayerEntry:
+    """Store one layer, measuring it packed and unpacked on the way."""
+    reader = LayerReader(stream, name)
+    digest, size = store(reader)
+    if reader.read(1):
+        raise ValueError(f"the store did not read {name} to its end")
+    media_type = "application/vnd.oci.image.layer.v1.tar"
+    if reader.is_gzip:
+        diff_id, diff_size = reader.plain_digest(), reader.plain_size
+        return LayerEntry(f"{media_type}+gzip", digest, size, diff_id, diff_size)
+    return LayerEntry(media_type, digest, size, digest, size)
+
+
+class _Content:
+    """The bytes of a member. A break shows where they are read, so it is told there."""
+
+    def __init__(self, content: Readable, image: str) -> None:
+        self._content, self._image = content, image
+
+    def read(self, size: int = -1, /) -> bytes:
+        with _tar_errors(self._image):
+            return self._content.read(size)
+
+
+@contextmanager
+def _tar_errors(image: str) -> Iterator[None]:
+    try:
+        yield
+    except tarfile.TarError as error:
+        raise SourceContentError(
+            f"what the engine sent for {image} is not a whole archive: {error}",
+            hint=_AGAIN,
+        ) from error
+
+
+class _ChunkReader:
+    """Makes a file of pieces, for tarfile."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._rest = b""
+
+    def read(self, size: int) -> bytes:
+        parts, missing = [], size
+        while missing > 0:
+            if not self._rest:
+                self._rest = next(self._chunks, b"")
+                if not self._rest:
+                    break
+            parts.append(self._rest[:missing])
+            self._rest = self._rest[missing:]
+            missing -= len(parts[-1])
+        return b"".join(parts)
+
+
+def _check_kept(name: str, kept: int, image: str) -> None:
+    if kept > _MAX_KEPT:
+        raise SourceContentError(
+            f"the archive of {image} has more documents than an image has ({name})",
+            hint="This is not what `docker save` writes; see what the engine is.",
+        )
+
+
+def _wrong_blob(name: str, image: str) -> SourceContentError:
+    return SourceContentError(
+        f"{name} of {image} does not hold the bytes that its name says", hint=_AGAIN
+    )
