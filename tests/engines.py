@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 from sealift_installer.engine import Engine
@@ -69,6 +70,7 @@ def a_layer(files: dict[str, bytes], *, mode: int = 0o755) -> bytes:
     return buffer.getvalue()
 
 
+@cache
 def busybox_layer() -> bytes:
     """Return a layer that holds a static busybox as /bin/busybox and /bin/sh."""
     program = BUSYBOX.read_bytes()
@@ -90,7 +92,7 @@ def an_image(
     name = name or unique()
     plain = layers or (a_layer({"about": name.encode()}),)
     manifest_type, config_type, layer_type, gzip_type = _TYPES[kind]
-    stored = [gzip.compress(p, 6, mtime=0) if compress else p for p in plain]
+    stored = [gzip.compress(p, 1, mtime=0) if compress else p for p in plain]
     entries = [
         LayerEntry(
             media_type=gzip_type if compress else layer_type,

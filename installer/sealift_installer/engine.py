@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Dict, Iterable, Iterator, Mapping, Optional, Tuple, Type, Union
 from urllib.parse import quote, urlencode
 
+from sealift_manifests.digests import Buffer
 from sealift_manifests.errors import EngineError
 
 DEFAULT_SOCKETS = ("/var/run/docker.sock", "/run/podman/podman.sock")
@@ -30,7 +31,7 @@ _CONNECT_TIMEOUT = 10.0
 _MAX_JSON = 64 << 20
 _STARTING = "Start the engine (`systemctl start docker`), or name its socket: --engine."
 
-Body = Union[None, bytes, Iterable[bytes]]
+Body = Union[None, bytes, Iterable[Buffer]]
 
 
 @dataclass(frozen=True)
@@ -351,7 +352,7 @@ def _send(connection: _UnixConnection, method: str, target: str, body: Body) -> 
         raise
 
 
-def _framed(pieces: Iterable[bytes]) -> Iterator[bytes]:
+def _framed(pieces: Iterable[Buffer]) -> Iterator[bytes]:
     for piece in pieces:
         if piece:
             yield b"%x\r\n%s\r\n" % (len(piece), piece)

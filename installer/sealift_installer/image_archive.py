@@ -12,14 +12,14 @@ import json
 from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 from sealift_manifests import ustar
-from sealift_manifests.digests import Digest, from_hex
+from sealift_manifests.digests import Buffer, Digest, from_hex
 from sealift_manifests.errors import DigestMismatchError
 from sealift_manifests.model import Descriptor, ImageEntry
 
-ReadBlob = Callable[[Digest], Iterator[bytes]]
+ReadBlob = Callable[[Digest], Iterator[Buffer]]
 
 
-def archive(image: ImageEntry, read_blob: ReadBlob) -> Iterator[bytes]:
+def archive(image: ImageEntry, read_blob: ReadBlob) -> Iterator[Buffer]:
     """Yield the archive of `image`, whose blobs `read_blob` yields piece by piece.
 
     Each blob is measured as it passes. One that is not what was signed raises
@@ -54,8 +54,8 @@ def _member(digest: Digest) -> str:
 
 
 def _checked(
-    image: ImageEntry, blob: Descriptor, pieces: Iterator[bytes]
-) -> Iterator[bytes]:
+    image: ImageEntry, blob: Descriptor, pieces: Iterator[Buffer]
+) -> Iterator[Buffer]:
     measure, left = hashlib.sha256(), blob.size
     for piece in pieces:
         measure.update(piece)

@@ -21,7 +21,7 @@ from sealift_manifests.digests import Digest, from_hex
 from sealift_manifests.errors import EngineError
 from sealift_manifests.model import ImageEntry, LayerEntry
 
-from sealift_installer.engine import Answer, Engine, name_in_path, printable
+from sealift_installer.engine import Engine, name_in_path, printable
 
 _PIECE = 1 << 20
 _MAX_TEXT = 8 << 20
@@ -66,18 +66,28 @@ def audit_image(engine: Engine, image: ImageEntry) -> List[str]:
     try:
         # No time limit: graph drivers assemble all layers before the first byte.
         with engine.request("GET", path, timeout=None) as answer:
-            export = _read(answer, frozenset(layer.digest for layer in image.layers))
+            stream = cast("IO[bytes]", answer)  # Of which tarfile only calls `read`.
+            return audit_export(stream, image)
     except EngineError as error:
         engine.get("/version")  # An engine that is gone is no fault of the image.
         return [f"image {image.name} cannot be exported: {error.message}"]
+
+
+def audit_export(stream: IO[bytes], image: ImageEntry) -> List[str]:
+    """Return every way in which an exported image differs from the signed one.
+
+    Reads the layout of every engine: files of their own per layer up to Docker 24,
+    OCI blobs from 25 on, plain or as they were stored.
+    """
+    try:
+        export = _read(stream, frozenset(layer.digest for layer in image.layers))
     except (tarfile.TarError, zlib.error, ValueError) as error:
         return [f"the export of image {image.name} is damaged: {printable(error)}"]
     return list(_compare(export, image))
 
 
-def _read(answer: Answer, signed: FrozenSet[Digest]) -> _Export:
+def _read(stream: IO[bytes], signed: FrozenSet[Digest]) -> _Export:
     export = _Export()
-    stream = cast("IO[bytes]", answer)  # Of which tarfile only calls `read`.
     with tarfile.open(fileobj=stream, mode="r|", bufsize=_PIECE) as tar:
         for member in tar:
             name = posixpath.normpath(member.name)

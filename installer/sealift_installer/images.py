@@ -12,6 +12,7 @@ import uuid
 from contextlib import suppress
 from typing import Any, Callable, Dict, Iterator, List, Optional
 
+from sealift_manifests.digests import Buffer
 from sealift_manifests.errors import EngineError, ImageLoadError
 from sealift_manifests.model import ImageEntry
 
@@ -58,7 +59,7 @@ def load_image(
     `read_blob` goes to the caller as it is, and the engine keeps no image of that
     name that was not there before.
     """
-    _refuse_other(engine, image)
+    refuse_other(engine, image)
     before = image_state(engine, image)
     try:
         _upload(engine, image, _counted(archive(image, read_blob), progress))
@@ -83,7 +84,10 @@ def prove_image(engine: Engine, image: ImageEntry) -> Optional[str]:
     The ID pins config or manifest. That the layers are there is shown by creating
     a container, which is removed without having run.
     """
-    found = _inspect(engine, image)
+    try:
+        found = _inspect(engine, image)
+    except EngineRefusedError as refusal:
+        return f"{image.reference} cannot be looked at: {refusal.message}"
     if found is None:
         return f"the engine has no image {image.reference}"
     if not _is_it(found, image):
@@ -131,7 +135,7 @@ def _is_it(found: Dict[str, Any], image: ImageEntry) -> bool:
     return _id(found) in (image.config.digest, image.manifest.digest)
 
 
-def _refuse_other(engine: Engine, image: ImageEntry) -> None:
+def refuse_other(engine: Engine, image: ImageEntry) -> None:
     found = _inspect(engine, image)
     if found is not None and not _is_it(found, image):
         raise ImageLoadError(
@@ -149,14 +153,14 @@ def _untag(engine: Engine, image: ImageEntry) -> None:
 
 
 def _counted(
-    pieces: Iterator[bytes], progress: Callable[[int], None]
-) -> Iterator[bytes]:
+    pieces: Iterator[Buffer], progress: Callable[[int], None]
+) -> Iterator[Buffer]:
     for piece in pieces:
         yield piece
         progress(len(piece))
 
 
-def _upload(engine: Engine, image: ImageEntry, body: Iterator[bytes]) -> None:
+def _upload(engine: Engine, image: ImageEntry, body: Iterator[Buffer]) -> None:
     # No time limit: between the last byte and the answer an engine unpacks in silence.
     path = with_query("/images/load", quiet="1")
     try:

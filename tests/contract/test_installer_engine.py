@@ -20,7 +20,7 @@ from engines import (
 from sealift_installer.compose import Compose, Project
 from sealift_installer.engine import Engine, EngineRefusedError
 from sealift_installer.health import project_state, wait_healthy
-from sealift_installer.image_archive import archive_size
+from sealift_installer.image_archive import archive, archive_size
 from sealift_installer.image_audit import audit_image
 from sealift_installer.images import (
     ABSENT,
@@ -207,7 +207,7 @@ def test_a_layer_that_is_not_what_the_config_says_is_not_loaded(host):
     image.blobs[layer.digest] = other
     entry = replace(image.entry, layers=(layer,))
 
-    with pytest.raises(ImageLoadError, match="image test"):
+    with pytest.raises(ImageLoadError, match="did not load image test"):
         load_image(engine, entry, image.read)
 
     assert image_state(engine, entry) == ABSENT
@@ -284,6 +284,43 @@ def test_a_proof_leaves_no_container_not_even_of_a_run_that_was_killed(host, loa
     mine = json.dumps({"ancestor": [image.entry.reference]})
     assert engine.get("/containers/json", all="1", filters=mine) == []
     assert len(engine.get("/volumes")["Volumes"] or []) < volumes
+
+
+def test_an_upload_that_breaks_off_after_its_last_blob_is_no_image(host):
+    engine, noted = host
+    image = an_image(compress=False)
+    noted.append(f"/images/{image.entry.reference}")
+
+    def body():
+        yield from archive(image.entry, image.read)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        engine.request("POST", "/images/load?quiet=1", body(), None)
+
+    assert image_state(engine, image.entry) == ABSENT
+
+
+def test_an_image_whose_layer_went_missing_is_not_proven(host, load):
+    engine, _ = host
+    image = load(an_image(busybox_layer(), a_layer({"a": b"1"})))
+    layer = overlay_file(engine, image.entry.reference, "a").parent
+    away = layer.with_name("away")
+
+    layer.rename(away)
+
+    try:
+        assert "no container can be made" in prove_image(engine, image.entry)
+        assert "cannot be exported" in audit_image(engine, image.entry)[0]
+        away.parent.rename(f"{away.parent}.away")
+        assert "cannot be looked at" in prove_image(engine, image.entry)
+    finally:
+        if not away.parent.exists():
+            Path(f"{away.parent}.away").rename(away.parent)
+        if layer.exists():
+            layer.rmdir()
+        away.rename(layer)
+    assert prove_image(engine, image.entry) is None
 
 
 def overlay_file(engine: Engine, reference: str, name: str) -> Path:

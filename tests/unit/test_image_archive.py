@@ -1,13 +1,17 @@
-"""The archive that is streamed to an engine, and nothing of an engine."""
+"""Image archives, handed to an engine and got from one; here without an engine."""
 
+import gzip
 import io
 import json
 import tarfile
 from dataclasses import replace
 
 import pytest
-from engines import a_layer, an_image
+from engines import RawImage, a_layer, an_image
 from sealift_installer.image_archive import archive, archive_size
+from sealift_installer.image_audit import audit_export
+from sealift_installer.images import _event_fault
+from sealift_manifests.digests import digest_of
 from sealift_manifests.errors import DigestMismatchError
 
 
@@ -88,7 +92,7 @@ def test_a_layer_beyond_eight_gib_keeps_its_size():
     "spoil",
     [
         pytest.param(lambda data: data[:-1], id="one byte short"),
-        pytest.param(lambda data: data + b"x", id="one byte more"),
+        pytest.param(lambda data: data + bytes(9000), id="more"),
         pytest.param(lambda data: data[:-1] + bytes([data[-1] ^ 1]), id="one bit"),
     ],
 )
@@ -116,3 +120,68 @@ def test_blobs_are_passed_on_as_they_come():
 
     assert longest < 2048
     assert asked == list(image.blobs)
+
+
+def audited(image, entry=None) -> list[str]:
+    """Audit the archive of `image` as if an engine with an OCI layout exported it."""
+    data = b"".join(archive(image.entry, image.read))
+    return audit_export(io.BytesIO(data), entry or image.entry)
+
+
+@pytest.mark.parametrize("compress", [True, False])
+@pytest.mark.parametrize("kind", ["oci", "docker"])
+def test_an_export_in_oci_layout_passes_the_audit(kind, compress):
+    image = an_image(
+        a_layer({"a": b"1"}), a_layer({"b": b"2"}), kind=kind, compress=compress
+    )
+
+    assert audited(image) == []
+
+
+def test_a_layer_that_was_compressed_anew_still_passes_by_what_it_holds():
+    plain = a_layer({"a": bytes(5 << 20)})
+    image = an_image(plain)
+    half = len(plain) // 2
+    again = gzip.compress(plain[:half], 9) + gzip.compress(plain[half:], 1)
+    stored = replace(image.entry.layers[0], digest=digest_of(again), size=len(again))
+    theirs = RawImage(
+        replace(image.entry, layers=(stored,)), {**image.blobs, stored.digest: again}
+    )
+
+    assert audited(theirs, image.entry) == []
+
+    other = replace(image.entry.layers[0], diff_id=digest_of(b"other"))
+    (fault,) = audited(theirs, replace(image.entry, layers=(other,)))
+    assert f"found {digest_of(plain).short}" in fault
+
+
+def test_an_export_that_lacks_what_it_lists_fails_the_audit():
+    image = an_image(a_layer({"a": b"1"}), a_layer({"b": b"2"}))
+    bare = b"".join(archive(replace(image.entry, layers=()), image.read))
+    data = b"".join(archive(image.entry, image.read))
+
+    assert (
+        "has 0 layers, 2 were signed" in audit_export(io.BytesIO(bare), image.entry)[0]
+    )
+    cut = audit_export(io.BytesIO(data[: len(data) - 3000]), image.entry)
+    assert cut
+    nothing = audit_export(io.BytesIO(data[:1024]), image.entry)
+    assert "its config is not the signed one" in nothing[0]
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        (b'{"stream":"Loaded image: x:1\\n"}', None),
+        (b'{"status":"Loading layer","progressDetail":{"current":1}}', None),
+        (b"", None),
+        (b'{"stream":"Error unpacking image x:1: no blob\\n"}', "unpacking image"),
+        (b'{"errorDetail":{"message":"no space left"}}', "no space left"),
+        (b'{"error":"invalid diffID"}', "invalid diffID"),
+        (b"<html>", "not readable"),
+    ],
+)
+def test_failures_that_come_with_status_200_are_seen(line, fault):
+    found = _event_fault(line)
+
+    assert (found is None) if fault is None else (fault in found)
