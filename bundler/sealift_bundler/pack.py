@@ -139,6 +139,11 @@ class Packer:
         packed.measured = self._files.submit(lambda: from_hex(state.hexdigest()))
         return packed
 
+    def add_bytes(self, data: bytes) -> Packed:
+        """Take a small file that is in memory."""
+        ends = range(0, len(data), MAX_CHUNK)
+        return self.add((data[start : start + MAX_CHUNK], 1) for start in ends)
+
     def drain(self) -> None:
         """Store everything that is in flight, so that digests are known."""
         while self._waiting:

@@ -7,6 +7,7 @@ Only public metadata is kept; the token goes to the Hub client and nowhere else.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Protocol, TypeVar
 
 from huggingface_hub import HfApi
 from huggingface_hub.hf_api import RepoSibling
@@ -59,11 +60,22 @@ def resolve_revision(
         )
 
 
+class Named(Protocol):
+    """A file with a path below the root of its model."""
+
+    @property
+    def path(self) -> str:
+        """The path, with `/` between its parts."""
+
+
+File = TypeVar("File", bound=Named)
+
+
 def select(
-    files: Iterable[HubFile],
+    files: Iterable[File],
     allow: Sequence[str] | None = None,
     ignore: Sequence[str] | None = None,
-) -> tuple[HubFile, ...]:
+) -> tuple[File, ...]:
     """Keep the files that match `allow` (all, without it) and none of `ignore`.
 
     The Hub client's own patterns: `*` crosses `/`, and `name/` means what is in it.
@@ -86,7 +98,7 @@ def select(
     return chosen
 
 
-def _path(file: HubFile) -> str:
+def _path(file: Named) -> str:
     return file.path
 
 

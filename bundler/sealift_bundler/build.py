@@ -1,0 +1,235 @@
+"""Build a bundle: gather, pack in one pass, describe, sign, read back, commit.
+
+Tells the story; the work is in the modules it calls. Until the last step nothing
+stands under the bundle's final name.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sealift_manifests.bundle import (
+    GUIDE_NAME,
+    INDEX_NAME,
+    INSTALLER_NAME,
+    MANIFEST_NAME,
+    check_consistent,
+    open_bundle,
+)
+from sealift_manifests.digests import Digest, digest_of
+from sealift_manifests.index import Index, dump_index
+from sealift_manifests.media import Media
+from sealift_manifests.model import BUNDLE_TYPE, FORMAT, Manifest, dump_manifest
+from sealift_manifests.sums import SUMS_NAME, format_sums
+from sealift_manifests.trust import Trust
+from sealift_manifests.verify import verify_payload
+
+from sealift_bundler import __version__
+from sealift_bundler.compose import Stack
+from sealift_bundler.gather_images import GatheredImage, gather_images, image_pins
+from sealift_bundler.gather_models import Workplace, gather_models, model_pins
+from sealift_bundler.guide import install_guide
+from sealift_bundler.installer_zip import installer_bytes
+from sealift_bundler.lock import (
+    Lock,
+    lock_path,
+    require_locked,
+    require_same,
+    sources_of,
+)
+from sealift_bundler.pack import Packer
+from sealift_bundler.pack_images import pack_images
+from sealift_bundler.pack_models import GatheredModel, pack_model
+from sealift_bundler.pack_stack import load_stack, pack_stack
+from sealift_bundler.report import Report
+from sealift_bundler.signing import Signer, named_signers, sign_sums
+from sealift_bundler.spec import Spec
+from sealift_bundler.spec_load import load_spec
+from sealift_bundler.target import Target, open_target
+
+
+@dataclass(frozen=True)
+class BuildRequest:
+    """What to build and how. `created` is stated in the bundle; sizes are in bytes."""
+
+    spec_path: Path
+    output: Path
+    signers: Sequence[Signer]
+    cache: Path
+    created: datetime
+    tar: bool = False
+    part_size: int = 2**32 - 1
+    locked: bool = False
+    update: bool = False
+    insecure: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Built:
+    """A finished bundle: where it is, what it holds, how long it took (seconds)."""
+
+    path: Path
+    manifest: Manifest
+    index: Index
+    root: Digest
+    plain_size: int
+    stored_size: int
+    seconds: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class _Gathered:
+    spec: Spec
+    models: list[GatheredModel]
+    images: list[GatheredImage]
+
+
+def build(request: BuildRequest, report: Report) -> Built:
+    """Build the bundle that the spec asks for."""
+    clock = _Clock()
+    signers = named_signers(request.signers)
+    spec = load_spec(request.spec_path)
+    lock_file = lock_path(request.spec_path)
+    directory = request.spec_path.absolute().parent
+    lock = Lock.load(lock_file)
+    if request.locked:
+        require_locked(lock, sources_of(spec, directory))
+    epoch = int(request.created.timestamp())
+    place = Workplace(
+        directory=directory,
+        cache=request.cache,
+        lock=lock,
+        update=request.update,
+        insecure=request.insecure,
+        epoch=epoch,
+        report=report,
+    )
+    name = f"{spec.name}-{spec.version}"
+    with open_target(request.output, name, tar=request.tar, mtime=epoch) as target:
+        stack = load_stack(spec)
+        gathered = _Gathered(
+            spec, gather_models(spec, place), gather_images(spec, place)
+        )
+        clock.lap("gather")
+        with Packer(target, request.part_size) as packer:
+            manifest, listings = _pack(packer, gathered, stack, request, report)
+            index = packer.finish()
+            packs = dict(packer.pack_digests)
+        clock.lap("pack")
+        built = lock.replaced(model_pins(manifest.models, spec, place)).replaced(
+            image_pins(gathered.images, manifest.images, spec)
+        )
+        if request.locked:
+            require_same(lock, built)
+        root = _describe(target, manifest, index, {**listings, **packs}, signers)
+        target.finish()
+        clock.lap("sign")
+        _read_back(target, signers, request.created, report)
+        clock.lap("read back")
+        path = target.commit()
+    built.save(lock_file)
+    return Built(
+        path=path,
+        manifest=manifest,
+        index=index,
+        root=root,
+        plain_size=sum(content.size for content in index.contents.values()),
+        stored_size=sum(pack.size for pack in index.packs),
+        seconds=clock.laps,
+    )
+
+
+def _pack(
+    packer: Packer,
+    gathered: _Gathered,
+    stack: Stack | None,
+    request: BuildRequest,
+    report: Report,
+) -> tuple[Manifest, dict[str, bytes]]:
+    """Pack everything; return the manifest and the checksum lists of the models."""
+    spec = gathered.spec
+    total = sum(model.size for model in gathered.models)
+    total += sum(image.size for image in gathered.images)
+    with report.progress("packing", total) as progress:
+        taken = [pack_model(packer, model, progress) for model in gathered.models]
+        packer.drain()
+        finished = [model.finish() for model in taken]
+        images = pack_images(packer, gathered.images, progress)
+    models = tuple(entry for entry, _ in finished)
+    manifest = Manifest(
+        format=FORMAT,
+        type=BUNDLE_TYPE,
+        name=spec.name,
+        version=spec.version,
+        serial=spec.serial_at(request.created),
+        platform=spec.platform,
+        created=request.created.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        builder=f"sealift {__version__}",
+        models=models,
+        images=images,
+        stack=pack_stack(packer, stack, spec, images, models) if stack else None,
+    )
+    return manifest, {entry.listing_name: data for entry, data in finished}
+
+
+def _describe(
+    target: Target,
+    manifest: Manifest,
+    index: Index,
+    others: Mapping[str, bytes | Digest],
+    signers: Sequence[tuple[str, Signer]],
+) -> Digest:
+    """Write the small files, SHA256SUMS and the signatures; return the root digest.
+
+    `others` are small files to write, and digests of packs that are written.
+    """
+    files = {name: data for name, data in others.items() if isinstance(data, bytes)}
+    files[MANIFEST_NAME] = dump_manifest(manifest)
+    files[INDEX_NAME] = dump_index(index)
+    files[INSTALLER_NAME] = installer_bytes()
+    files[GUIDE_NAME] = install_guide(manifest, signers)
+    digests = {name: data for name, data in others.items() if isinstance(data, Digest)}
+    digests |= {name: digest_of(data) for name, data in files.items()}
+    check_consistent(manifest, index, digests)
+    files[SUMS_NAME] = sums = format_sums(digests)
+    files |= sign_sums(sums, [signer for _, signer in signers])
+    for name, data in sorted(files.items()):
+        sink = target.create(name)
+        sink.write(data)
+        sink.close()
+    return digest_of(sums)
+
+
+def _read_back(
+    target: Target,
+    signers: Sequence[tuple[str, Signer]],
+    now: datetime,
+    report: Report,
+) -> None:
+    """Verify what was written as a host would, from the disk, not from the cache."""
+    keys = [signer.public_key.fingerprint for _, signer in signers]
+    trust = Trust.from_fingerprints(keys)
+    with Media([str(target.path)]) as media:
+        for name in media.names():
+            media.open(name).drop_cache()
+        bundle = open_bundle(media, trust, now)
+        total = sum(pack.size for pack in bundle.index.packs)
+        with report.progress("reading back", total) as progress:
+            verify_payload(bundle, progress)
+
+
+class _Clock:
+    """Seconds spent in each part of the build."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def lap(self, name: str) -> None:
+        now = time.monotonic()
+        self.laps[name] = now - self._last
+        self._last = now

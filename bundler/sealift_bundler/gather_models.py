@@ -1,0 +1,117 @@
+"""Bring the files of every model of a spec onto this machine, and look at them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sealift_manifests.model import ModelEntry, ModelSource
+
+from sealift_bundler.lock import LocalPin, Lock, ModelPin, local_path, model_pin
+from sealift_bundler.models.content_check import expected_check
+from sealift_bundler.models.hub import resolve_revision, select
+from sealift_bundler.models.hub_download import snapshot
+from sealift_bundler.models.hub_values import HubFile, HubRevision
+from sealift_bundler.models.local import scan_directory
+from sealift_bundler.pack_models import GatheredModel, SourceFile, inspect_files
+from sealift_bundler.report import Report
+from sealift_bundler.spec import ModelSpec, Spec
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """What a build works with beside its spec: places, the lock, whom it tells.
+
+    `epoch` is the time, in seconds since 1970, that image builds may see.
+    """
+
+    directory: Path
+    cache: Path
+    lock: Lock
+    update: bool
+    insecure: frozenset[str]
+    epoch: int
+    report: Report
+
+
+def gather_models(spec: Spec, place: Workplace) -> list[GatheredModel]:
+    """Return each model of the spec with its files here.
+
+    All models from the Hub are resolved before the first is fetched, so that a
+    wrong name is told at once.
+    """
+    revisions = {
+        name: _resolve(name, model, place)
+        for name, model in sorted(spec.models.items())
+        if model.huggingface
+    }
+    return [
+        _from_hub(name, model, revisions[name], place)
+        if name in revisions
+        else _from_directory(name, model, place)
+        for name, model in sorted(spec.models.items())
+    ]
+
+
+def model_pins(
+    models: Sequence[ModelEntry], spec: Spec, place: Workplace
+) -> Iterator[ModelPin | LocalPin]:
+    """Yield what the lock is to say of these models."""
+    for model in models:
+        source, path = model.source, spec.models[model.name].path
+        if path:
+            written = local_path(path, place.directory)
+            yield LocalPin("models", model.name, written, model.tree)
+        else:
+            yield ModelPin(
+                model.name,
+                str(source.repo),
+                str(source.revision),
+                str(source.commit),
+            )
+
+
+def _resolve(name: str, model: ModelSpec, place: Workplace) -> HubRevision:
+    repo, revision = str(model.huggingface), str(model.revision)
+    pin = model_pin(place.lock, name, model, update=place.update)
+    found = resolve_revision(repo, pin.commit if pin else revision)
+    place.report.step(f"model {name}: {repo} {revision} is commit {found.commit[:12]}")
+    return HubRevision(repo, revision, found.commit, found.files)
+
+
+def _from_hub(
+    name: str, model: ModelSpec, revision: HubRevision, place: Workplace
+) -> GatheredModel:
+    chosen = select(revision.files, model.include, model.ignore)
+    total = sum(file.size for file in chosen)
+    with place.report.progress(f"fetching model {name}", total) as progress:
+        places = snapshot(revision, chosen, place.cache / "hub", progress)
+    files = tuple(_hub_file(revision, file, places[file.path]) for file in chosen)
+    source = ModelSource(
+        "huggingface", revision.repo, revision.revision, revision.commit
+    )
+    return _gathered(name, model, source, files)
+
+
+def _hub_file(revision: HubRevision, file: HubFile, place: Path) -> SourceFile:
+    check = expected_check(revision, file, place)
+    blob = file.sha256 or file.git_sha1
+    return SourceFile(file.path, place, file.size, blob, check)
+
+
+def _from_directory(name: str, model: ModelSpec, place: Workplace) -> GatheredModel:
+    assert model.path is not None, "a model has a repo or a path"
+    tree = scan_directory(model.path)
+    for note in tree.notes:
+        place.report.step(f"model {name}: {note}")
+    chosen = select(tree.files, model.include, model.ignore)
+    files = tuple(SourceFile(f.path, f.source, f.size) for f in chosen)
+    return _gathered(name, model, ModelSource("path"), files)
+
+
+def _gathered(
+    name: str, model: ModelSpec, source: ModelSource, files: tuple[SourceFile, ...]
+) -> GatheredModel:
+    accepted, facts = inspect_files(name, files, frozenset(model.allow))
+    return GatheredModel(name, model.layout, source, files, accepted, facts)

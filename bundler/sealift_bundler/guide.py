@@ -1,0 +1,138 @@
+"""Write INSTALL.md: what the operator and the auditor read, with real names in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sealift_manifests.model import Manifest
+from sealift_manifests.sshsig import P384
+from sealift_manifests.trust import NAMESPACE
+
+from sealift_bundler.signing import Signer
+
+
+def install_guide(manifest: Manifest, signers: Sequence[tuple[str, Signer]]) -> bytes:
+    """Return INSTALL.md. `signers` are (name in the signature file, signer) pairs."""
+    parts = [_HEAD, _contents(manifest), _TRUST, _verify(signers), _INSTALL]
+    if manifest.stack:
+        parts.append(_START)
+    parts += [_AUDIT, _TROUBLE]
+    text = "\n".join(part.strip("\n") + "\n" for part in parts)
+    return (
+        text.replace("{name}", manifest.name)
+        .replace("{version}", manifest.version)
+        .replace("{serial}", str(manifest.serial))
+        .replace("{created}", manifest.created)
+        .encode("utf-8")
+    )
+
+
+def _contents(manifest: Manifest) -> str:
+    rows = [
+        f"- model `{model.name}`: {len(model.files)} files, {model.size:,} bytes, "
+        f"layout {model.layout}"
+        for model in manifest.models
+    ]
+    rows += [
+        f"- image `{image.name}`: `{image.reference}`, {image.size:,} bytes"
+        for image in manifest.images
+    ]
+    if manifest.stack:
+        services = ", ".join(service.name for service in manifest.stack.services)
+        rows.append(f"- stack: services {services}")
+    return "\n".join(rows) + "\n"
+
+
+def _verify(signers: Sequence[tuple[str, Signer]]) -> str:
+    lines = ["    cd THIS_DIRECTORY"]
+    for name, signer in signers:
+        lines.append(
+            f"    ssh-keygen -Y verify -f /etc/sealift/allowed_signers -I {name} \\\n"
+            f"        -n {NAMESPACE} -s SHA256SUMS.{name}.sig < SHA256SUMS"
+        )
+        if signer.public_key.algorithm == P384:
+            lines.append(
+                "    # or, where ssh-keygen is too old or refuses the key:\n"
+                f"    openssl dgst -sha384 -verify {name}.pem \\\n"
+                f"        -signature SHA256SUMS.{name}.p384.sig SHA256SUMS"
+            )
+    lines.append("    sha256sum -c --strict --quiet SHA256SUMS")
+    return _VERIFY.replace("{commands}", "\n".join(lines))
+
+
+_HEAD = """
+# {name} {version}
+
+A Sealift bundle, serial {serial}, built {created}. It holds:
+"""
+
+_TRUST = """
+## 1. Know whom to trust
+
+Nothing on this medium can tell you whether this medium is good. You need the
+builder's public key, or its fingerprint, **by another way**: from the slip that
+came separately, by telephone, or from your own configuration management. Put it,
+once per host, into `/etc/sealift/allowed_signers`, one line:
+
+    NAME namespaces="sealift-bundle@v1" ssh-ed25519 AAAA...
+"""
+
+_VERIFY = """
+## 2. Verify with the host's own tools
+
+{commands}
+
+The first line settles who made the list, the last that every file is the one
+listed. Do not use `ssh-keygen -Y check-novalidate`: it says "Good" for any key.
+On old systems `openssl dgst -sha256 -r FILE` is several times faster than
+`sha256sum` and prints the same lines.
+"""
+
+_INSTALL = """
+## 3. Install
+
+As root, with Python 3.8 or later; nothing else is needed for weights, Docker or
+Podman for images, Docker Compose for the stack:
+
+    python3 -I -B sealift-installer.pyz verify .
+    python3 -I -B sealift-installer.pyz install .
+
+Without `/etc/sealift/allowed_signers` add one of `--key FILE.pub`,
+`--fingerprint SHA256:...` or `--allowed-signers FILE` to the first install. The
+medium may be read-only. Several directories may be given when packs are spread
+over several media. Running it again finishes what was cut off, and does nothing
+when all is there.
+"""
+
+_START = """
+## 4. Start
+
+    python3 -I -B /var/lib/sealift/current/{name}/sealift-installer.pyz start {name}
+
+It audits first, starts the stack without pulling anything, and waits until every
+service is healthy. `status`, `stop` and `uninstall` work the same way.
+"""
+
+_AUDIT = """
+## Audit, now and later
+
+    python3 -I -B /var/lib/sealift/current/{name}/sealift-installer.pyz audit {name}
+
+hashes everything installed from disk and compares it with the signed manifest. It
+fits a systemd unit as `ExecStartPre=`. Without our code:
+
+    cd /var/lib/sealift/current/{name}
+    sha256sum -c --strict --ignore-missing SHA256SUMS
+    cd /var/lib/sealift/volumes/MODEL/DIGEST
+    sha256sum -c --strict --quiet /var/lib/sealift/current/{name}/weights-MODEL.sha256
+"""
+
+_TROUBLE = """
+## When something is wrong
+
+Every message names what is wrong, where, and what to do next; the exit code says
+what kind it is: 10-18 the bundle is not trusted or damaged, 30 the host lacks
+something, 40-45 a change did not work, 50 the audit found drift. A damaged pack is
+named with its byte range: copy that one file again. Nothing half-done is left in
+the way: run the same command again.
+"""

@@ -1,0 +1,152 @@
+"""Bring images into the packs: fetched blobs as they are, others out of the engine.
+
+What comes from a registry is kept byte for byte. What the engine saves is streamed
+into the packs and gets a manifest that we write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from sealift_manifests.digests import Digest, digest_of
+from sealift_manifests.errors import SourceContentError
+from sealift_manifests.model import Descriptor, ImageEntry, ImageSource, LayerEntry
+from sealift_manifests.names import qualify, unique_reference
+from sealift_manifests.verify import Progress
+
+from sealift_bundler.chunking import CHUNK_SIZE
+from sealift_bundler.engine.archive import Readable
+from sealift_bundler.engine.build import check_no_secrets
+from sealift_bundler.engine.client import open_engine
+from sealift_bundler.engine.save import save_image
+from sealift_bundler.gather_images import GatheredImage
+from sealift_bundler.image_facts import image_facts
+from sealift_bundler.pack import Packed, Packer
+from sealift_bundler.registry import ResolvedImage, verify_layers
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """An image whose blobs are packed."""
+
+    manifest: Descriptor
+    config: bytes
+    config_type: str
+    layers: tuple[LayerEntry, ...]
+    index_digest: Digest | None = None
+
+
+def pack_images(
+    packer: Packer, images: Sequence[GatheredImage], progress: Progress
+) -> tuple[ImageEntry, ...]:
+    """Pack every image and return what the manifest says of it."""
+    return tuple(_pack(packer, image, progress) for image in images)
+
+
+def _pack(packer: Packer, image: GatheredImage, progress: Progress) -> ImageEntry:
+    if image.resolved:
+        parts = _pack_blobs(packer, image, image.resolved, progress)
+    else:
+        parts = _pack_saved(packer, image, progress)
+    config = digest_of(parts.config)
+    reference = unique_reference(qualify(image.reference), parts.manifest.digest)
+    return ImageEntry(
+        name=image.name,
+        reference=reference,
+        source=ImageSource(image.kind, image.reference, parts.index_digest),
+        platform=image.platform,
+        manifest=parts.manifest,
+        config=Descriptor(parts.config_type, config, len(parts.config)),
+        layers=parts.layers,
+        facts=image_facts(parts.config, image.name),
+    )
+
+
+def _pack_blobs(
+    packer: Packer, image: GatheredImage, resolved: ResolvedImage, progress: Progress
+) -> _Parts:
+    """Pack what was fetched, after its layers were unpacked and compared."""
+    places = image.blobs or {}
+
+    def open_blob(digest: Digest) -> BinaryIO:
+        return places[digest].open("rb")
+
+    facts = verify_layers(
+        resolved.config_bytes, resolved.layers, open_blob, image=f"image {image.name}"
+    )
+    packer.add_bytes(resolved.manifest)
+    packed = {
+        blob.digest: packer.add(_file_pieces(places[blob.digest], progress))
+        for blob in resolved.blobs
+    }
+    packer.drain()
+    _check_packed(packed, image)
+    layers = tuple(
+        LayerEntry(
+            layer.media_type,
+            layer.digest,
+            layer.size,
+            found.diff_id,
+            found.uncompressed_size,
+        )
+        for layer, found in zip(resolved.layers, facts, strict=True)
+    )
+    return _Parts(
+        Descriptor(
+            resolved.media_type, resolved.manifest_digest, len(resolved.manifest)
+        ),
+        resolved.config_bytes,
+        resolved.config.media_type,
+        layers,
+        resolved.index_digest,
+    )
+
+
+def _check_packed(packed: dict[Digest, Packed], image: GatheredImage) -> None:
+    for digest, taken in packed.items():
+        if taken.digest != digest:
+            raise SourceContentError(
+                f"blob {digest.short} of image {image.name} changed in the cache while "
+                "it was packed",
+                hint="Let nothing write to the cache directory, and build again.",
+            )
+
+
+def _pack_saved(packer: Packer, image: GatheredImage, progress: Progress) -> _Parts:
+    def store(stream: Readable) -> tuple[Digest, int]:
+        taken = packer.add(_stream_pieces(stream, progress))
+        packer.drain()
+        return taken.digest, taken.size
+
+    with open_engine() as client:
+        saved = save_image(client, image.reference, image.platform, store)
+    check_no_secrets(saved.config_bytes, image.secrets, image.name)
+    packer.add_bytes(saved.manifest_bytes)
+    packer.add_bytes(saved.config_bytes)
+    packer.drain()
+    return _Parts(
+        saved.manifest, saved.config_bytes, saved.config.media_type, saved.layers
+    )
+
+
+def _file_pieces(path: Path, progress: Progress) -> Iterator[tuple[bytes, int]]:
+    with path.open("rb") as stream:
+        yield from _stream_pieces(stream, progress)
+
+
+def _stream_pieces(stream: Readable, progress: Progress) -> Iterator[tuple[bytes, int]]:
+    while piece := _read_full(stream):
+        yield piece, 1
+        progress(len(piece))
+
+
+def _read_full(stream: Readable) -> bytes:
+    parts = []
+    left = CHUNK_SIZE
+    while left and (part := stream.read(left)):
+        parts.append(part)
+        left -= len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -1,0 +1,148 @@
+"""Bring models into the packs: gather their files, check them, pack them.
+
+Gathering fetches what is remote; packing reads every byte once and compares it with
+what the source promised.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sealift_manifests.digests import digest_of
+from sealift_manifests.errors import SourceContentError
+from sealift_manifests.model import ModelEntry, ModelFile, ModelSource
+from sealift_manifests.paths import check_inner_paths
+from sealift_manifests.trees import format_listing
+from sealift_manifests.verify import Progress
+
+from sealift_bundler.chunking import cut_plain, cut_tensors
+from sealift_bundler.models import files as checked
+from sealift_bundler.models.content_check import ContentCheck
+from sealift_bundler.models.content_policy import Kind, check_content
+from sealift_bundler.models.facts import model_facts
+from sealift_bundler.models.safetensors_header import read_header
+from sealift_bundler.pack import Packed, Packer, read_pieces
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file of a model on this machine.
+
+    `blob` is its name in a Hub cache; `check` compares it with what the Hub says.
+    """
+
+    path: str
+    source: Path
+    size: int
+    blob: str | None = None
+    check: ContentCheck | None = None
+
+
+@dataclass(frozen=True)
+class GatheredModel:
+    """A model whose files are all on this machine, checked but not yet measured."""
+
+    name: str
+    layout: str
+    source: ModelSource
+    files: tuple[SourceFile, ...]
+    accepted: tuple[str, ...]
+    facts: dict[str, Any]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files together."""
+        return sum(file.size for file in self.files)
+
+
+def inspect_files(
+    name: str, files: tuple[SourceFile, ...], allow: frozenset[Kind]
+) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """Check names and contents of a model's files; return accepted risks and facts.
+
+    Raises UnsafePathError or SourceContentError.
+    """
+    check_inner_paths(file.path for file in files)
+    listed = [checked.ModelFile.at(file.path, file.source) for file in files]
+    accepted = check_content(listed, allow, model=f"model {name}")
+    return accepted, model_facts(listed)
+
+
+def pack_model(packer: Packer, model: GatheredModel, progress: Progress) -> PackedModel:
+    """Hand every file of the model to the packer, in the order of their paths."""
+    taken = []
+    for file in sorted(model.files, key=lambda f: f.path):
+        observers = [file.check] if file.check else []
+        taken.append((file, packer.add(_pieces(file, progress), observers)))
+    return PackedModel(model, tuple(taken))
+
+
+@dataclass(frozen=True)
+class PackedModel:
+    """A model on its way through the packer."""
+
+    model: GatheredModel
+    taken: tuple[tuple[SourceFile, Packed], ...]
+
+    def finish(self) -> tuple[ModelEntry, bytes]:
+        """Return its entry and its checksum list, once the packer was drained.
+
+        Raises SourceContentError when a file is not what the Hub promised.
+        """
+        for file, _ in self.taken:
+            if file.check:
+                file.check.finish()
+        model = self.model
+        files = tuple(
+            ModelFile(file.path, packed.size, packed.digest, file.blob)
+            for file, packed in self.taken
+        )
+        listing = format_listing(model.layout, model.source, files)
+        entry = ModelEntry(
+            name=model.name,
+            layout=model.layout,
+            source=model.source,
+            files=files,
+            tree=digest_of(listing),
+            accepted=model.accepted,
+            facts=model.facts,
+        )
+        return entry, listing
+
+
+def _pieces(file: SourceFile, progress: Progress) -> Iterator[tuple[memoryview, int]]:
+    fd = os.open(file.source, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        before = os.fstat(fd)
+        if before.st_size != file.size:
+            raise _changed(file)
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+        for data, width in read_pieces(fd, _cuts(file)):
+            yield data, width
+            progress(len(data))
+        after = os.fstat(fd)
+    except EOFError as error:
+        raise _changed(file) from error
+    finally:
+        os.close(fd)
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise _changed(file)
+
+
+def _cuts(file: SourceFile) -> Iterator[Any]:
+    if not file.path.endswith(".safetensors"):
+        return cut_plain(file.size)
+    with file.source.open("rb") as stream:
+        header = read_header(stream, file.size, file.path)
+    return cut_tensors(header.header_size, header.tensors, file.size)
+
+
+def _changed(file: SourceFile) -> SourceContentError:
+    return SourceContentError(
+        f"{file.source} changed while it was read",
+        hint="Let nothing write to it during the build, and build again.",
+    )

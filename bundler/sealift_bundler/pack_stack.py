@@ -1,0 +1,47 @@
+"""Bring the Compose stack into the packs, rendered for the offline host."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sealift_manifests.model import FileEntry, ImageEntry, ModelEntry, StackEntry
+from sealift_manifests.names import volume_name
+
+from sealift_bundler.compose import Stack, parse_stack, render_stack
+from sealift_bundler.compose_check import COMPOSE_FILE
+from sealift_bundler.pack import Packer
+from sealift_bundler.spec import Spec
+
+
+def load_stack(spec: Spec) -> Stack | None:
+    """Read and check the spec's Compose file, before anything is fetched."""
+    if spec.stack is None:
+        return None
+    return parse_stack(spec.stack, spec.references(), spec.models)
+
+
+def pack_stack(
+    packer: Packer,
+    stack: Stack,
+    spec: Spec,
+    images: Sequence[ImageEntry],
+    models: Sequence[ModelEntry],
+) -> StackEntry:
+    """Render the stack with the names of what was packed, and pack its files."""
+    rendered = render_stack(
+        stack,
+        f"{spec.name} {spec.version}",
+        {image.name: image.reference for image in images},
+        {
+            model.name: volume_name(spec.name, model.name, model.tree)
+            for model in models
+        },
+    )
+    contents = {path: source.read_bytes() for path, source in rendered.files.items()}
+    contents[COMPOSE_FILE] = rendered.compose
+    packed = {path: packer.add_bytes(data) for path, data in sorted(contents.items())}
+    packer.drain()
+    files = tuple(
+        FileEntry(path, taken.size, taken.digest) for path, taken in packed.items()
+    )
+    return StackEntry(COMPOSE_FILE, files, rendered.services)
