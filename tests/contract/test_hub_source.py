@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import logging
 import os
 import subprocess
 import time
@@ -444,18 +445,20 @@ def test_a_name_that_cannot_be_a_repo_is_a_fault_of_the_spec(
     assert not tiny_hub.requests
 
 
-def test_a_file_that_vanished_stops_the_others(tiny_hub: HubServer, tmp_path: Path):
-    revision = resolved(tiny_hub)
+def test_a_file_that_vanished_stops_the_others(real_hub: HubServer, tmp_path: Path):
+    revision = resolved(real_hub, REAL)
+    weights = file_of(revision, "model.safetensors")
     gone = HubFile("gone.txt", 1, git_sha1="0" * 40)
+    counts: list[int] = []
+
+    def slow(size: int) -> None:
+        counts.append(size)
+        time.sleep(0.2 if size else 0)
 
     with pytest.raises(RevisionError, match=r"gone\.txt"):
-        snapshot(
-            revision,
-            [gone, *revision.files],
-            tmp_path,
-            lambda _: None,
-            endpoint=tiny_hub.endpoint,
-        )
+        snapshot(revision, [weights, gone], tmp_path, slow, endpoint=real_hub.endpoint)
+
+    assert sum(counts) < weights.size
 
 
 def test_an_interrupt_leaves_a_large_transfer_at_once(
@@ -515,6 +518,48 @@ def test_a_file_too_large_for_plain_http_says_what_is_missing(
     assert "hf_xet" in caught.value.hint
 
 
+def test_a_failure_of_the_xet_store_is_told_without_its_addresses(
+    tiny_hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def failing(*_: object, **__: object) -> str:
+        raise RuntimeError("Task error: request for url (http://cas/x?sig=SECRET)")
+
+    revision = resolved(tiny_hub)
+    monkeypatch.setattr("sealift_bundler.models.hub_download.hf_hub_download", failing)
+
+    with pytest.raises(SourceUnreachableError) as caught:
+        fetched(tiny_hub, revision, tmp_path, [])
+
+    assert "SECRET" not in caught.value.message + caught.value.hint
+    assert "HF_HUB_DISABLE_XET" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("size", "sha256", "git_sha1"),
+    [
+        (1, None, None),
+        (1, "a" * 64, "b" * 40),
+        (1, "A" * 64, None),
+        (1, None, "b" * 41),
+        (-1, "a" * 64, None),
+    ],
+)
+def test_a_listed_file_has_one_digest_and_a_size(
+    size: int, sha256: str | None, git_sha1: str | None
+):
+    with pytest.raises(ValueError, match="a.txt"):
+        HubFile("a.txt", size, sha256=sha256, git_sha1=git_sha1)
+
+
+def test_a_revision_has_a_commit_and_each_file_once():
+    file = HubFile("a", 1, sha256="a" * 64)
+
+    with pytest.raises(ValueError, match="commit"):
+        HubRevision(TINY, "main", "main", (file,))
+    with pytest.raises(ValueError, match="twice"):
+        HubRevision(TINY, "main", "a" * 40, (file, file))
+
+
 def test_patterns_choose_files_as_the_hub_client_does(tiny_hub: HubServer):
     files = resolved(tiny_hub).files
 
@@ -534,15 +579,23 @@ def test_patterns_that_leave_nothing_are_refused(tiny_hub: HubServer):
     assert "*.SAFETENSORS" in caught.value.message
 
 
-def test_nothing_is_printed(
+def test_the_client_neither_prints_nor_logs_the_addresses_it_retries(
     tiny_hub: HubServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ):
+    records: list[logging.LogRecord] = []
+    listener = logging.Handler()
+    listener.emit = records.append  # type: ignore[method-assign]
+    client = logging.getLogger("huggingface_hub")
+    client.addHandler(listener)
     revision = resolved(tiny_hub)
     tiny_hub.cut_after["model.safetensors"] = 10
 
     fetched(tiny_hub, revision, tmp_path, [])
 
+    client.removeHandler(listener)
     assert capfd.readouterr() == ("", "")
+    assert records == []
+    assert len(tiny_hub.requests_for("model.safetensors")) > 1
 
 
 def test_progress_is_called_by_one_thread_at_a_time(

@@ -84,7 +84,7 @@ def test_a_link_that_leads_back_is_no_endless_loop(tmp_path: Path, target: str):
     write(tmp_path, "sub/deeper/a.txt")
     (tmp_path / "sub" / "deeper" / "loop").symlink_to(target)
 
-    assert "a link that leads back" in refused(tmp_path)
+    assert ": sub/deeper/loop: a link that leads back" in refused(tmp_path)
 
 
 def test_all_that_cannot_be_carried_is_told_at_once(tmp_path: Path):
@@ -98,7 +98,7 @@ def test_all_that_cannot_be_carried_is_told_at_once(tmp_path: Path):
 
     said = refused(tmp_path)
 
-    assert said.startswith("6 entries")
+    assert ", 6 cannot be carried: " in said
     for part in (
         "dangling: a dangling link",
         "circle: a dangling link",
@@ -118,7 +118,7 @@ def test_many_faults_are_counted_and_the_first_shown(tmp_path: Path):
 
     said = refused(tmp_path)
 
-    assert said.startswith("50 entries")
+    assert ", 50 cannot be carried: " in said
     assert "link19" in said
     assert "link20" not in said
     assert said.endswith("and 30 more")

@@ -109,6 +109,7 @@ LIES = {
     "a negative shape": (of({"a": entry("F32", [-1], 0, 4)}, b"1234"), "not a count"),
     "minus zero": (a_file('{"a":' + F32.replace("[0", "[-0") + "}", b"1234"), "-0"),
     "a huge number": (a_file('{"a":' + "9" * 5000 + "}"), "not a count"),
+    "a count of 65 bits": (of({"a": entry("U8", [0, 1 << 64], 0, 0)}), "64 bits"),
     "true as a count": (of({"a": entry("U8", [True], 0, 1)}, b"1"), "shape"),
     "a tensor twice": (a_file(f'{{"a":{F32},"a":{F32}}}', b"1234"), "twice"),
     "a field twice": (

@@ -103,7 +103,7 @@ class _Fetch:
         asked = Asked(
             self.endpoint, self.revision.repo, self.revision.commit, file.path
         )
-        with told_as_ours(asked), _too_large_told(asked):
+        with told_as_ours(asked), _transfer_told(asked):
             path = self._through_the_client(file, count)
             if path.stat().st_size != file.size:
                 forget(path)
@@ -150,7 +150,8 @@ def _meter(count: Progress) -> type[tqdm]:  # type: ignore[type-arg]
 
 
 @contextmanager
-def _too_large_told(asked: Asked) -> Iterator[None]:
+def _transfer_told(asked: Asked) -> Iterator[None]:
+    """Tell what the client's two ways of transfer raise without a type of its own."""
     try:
         yield
     except ValueError as error:
@@ -159,6 +160,14 @@ def _too_large_told(asked: Asked) -> Iterator[None]:
         raise SourceUnreachableError(
             f"{asked.what} is too large for the Hub's plain HTTP download",
             hint="Unset HF_HUB_DISABLE_XET and install hf_xet, then run again.",
+        ) from error
+    except RuntimeError as error:
+        # hf_xet raises nothing else, after minutes of trying; its text quotes URLs.
+        raise SourceUnreachableError(
+            f"the Xet store of {asked.hub} did not deliver {asked.what}",
+            hint="Check that this network lets the Hub's storage hosts through. "
+            "HF_HUB_DISABLE_XET=1 fetches over plain HTTP instead (up to 50 GB a "
+            "file).",
         ) from error
 
 

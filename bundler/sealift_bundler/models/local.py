@@ -84,7 +84,7 @@ def _unusable(path: Path, faults: list[str]) -> SourceContentError:
     more = len(faults) - len(shown)
     tail = f"; and {more} more" if more else ""
     return SourceContentError(
-        f"{len(faults)} entries of {path} cannot be carried: "
+        f"of what is in {path}, {len(faults)} cannot be carried: "
         + "; ".join(shown)
         + tail,
         hint="Fetch the missing files, make them readable, or remove what does not "
