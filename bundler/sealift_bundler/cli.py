@@ -1,0 +1,65 @@
+"""The command `sealift`, and the one place where its errors are caught."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+
+import typer
+from sealift_manifests.errors import SealiftError
+
+from sealift_bundler import __version__
+from sealift_bundler.commands import build, init, inspect, keygen, verify
+
+app = typer.Typer(
+    name="sealift",
+    help="Carry an LLM serving stack across an air gap, in one signed bundle.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    epilog="Exit codes: 0 done, 2 usage, 1x the bundle is not trusted or damaged, "
+    "2x a source, the spec or the output, 40 the engine, 130 interrupted.",
+)
+app.command("init")(init.run)
+app.command("keygen")(keygen.run)
+app.command("build")(build.run)
+app.command("inspect")(inspect.run)
+app.command("verify")(verify.run)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"sealift {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def options(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Say the version."
+    ),
+) -> None:
+    """Declare what holds for every command."""
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    try:
+        app()
+    except SealiftError as error:
+        print(f"sealift: {error.message}", file=sys.stderr)
+        print(f"  {error.hint}", file=sys.stderr)
+        print(f"  [{error.slug}, exit code {error.exit_code}]", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print(
+            "\ninterrupted; nothing half-done is left, downloads are kept. "
+            f"To continue: {' '.join(sys.argv)}",
+            file=sys.stderr,
+        )
+        sys.exit(130)
+    except Exception:
+        traceback.print_exc()
+        print("This is a fault in Sealift. Please report the lines above.")
+        sys.exit(1)

@@ -1,0 +1,107 @@
+"""`sealift inspect`: show what a bundle holds, without reading its packs."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import typer
+from sealift_manifests import records
+from sealift_manifests.bundle import Bundle, open_bundle, read_signatures
+from sealift_manifests.errors import UntrustedKeyError
+from sealift_manifests.media import Media
+from sealift_manifests.sshsig import verify_sshsig
+from sealift_manifests.sums import MAX_SUMS, SUMS_NAME
+from sealift_manifests.trust import NAMESPACE, Trust
+
+from sealift_bundler.commands.options import (
+    AllowedSigners,
+    AsJson,
+    Fingerprints,
+    Keys,
+    Places,
+    print_json,
+    read_trust,
+)
+from sealift_bundler.report import human
+
+
+def run(
+    bundle: Places,
+    allowed_signers: AllowedSigners = None,
+    key: Keys = None,
+    fingerprint: Fingerprints = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what is inside a bundle. Without a trusted key it says so, and shows
+    which key signed."""
+    trust = read_trust(allowed_signers or [], key or [], fingerprint or [])
+    trusted = not trust.is_empty
+    with Media(bundle) as media:
+        opened = open_bundle(
+            media, trust if trusted else _signers_of(media), datetime.now(UTC)
+        )
+    if as_json:
+        print_json(
+            manifest=records.encode(opened.manifest),
+            root=opened.root,
+            signed_by=[one.key.fingerprint for one in opened.accepted],
+            signer_trusted=trusted,
+            packs=[pack._asdict() for pack in opened.index.packs],
+        )
+    else:
+        typer.echo(describe(opened, trusted=trusted))
+
+
+def describe(bundle: Bundle, *, trusted: bool) -> str:
+    """Return the contents of a bundle as a table for people."""
+    manifest, index = bundle.manifest, bundle.index
+    signers = ", ".join(one.key.fingerprint for one in bundle.accepted)
+    verdict = "trusted" if trusted else "NOT CHECKED against any key you trust: --key"
+    stored = sum(pack.size for pack in index.packs)
+    plain = sum(content.size for content in index.contents.values())
+    lines = [
+        f"{manifest.name} {manifest.version}",
+        f"  serial     {manifest.serial}",
+        f"  created    {manifest.created} by {manifest.builder}",
+        f"  platform   {manifest.platform}",
+        f"  signed by  {signers} ({verdict})",
+        f"  root       {bundle.root}",
+        f"  size       {human(stored)} in {len(index.packs)} packs, "
+        f"{human(plain)} installed",
+    ]
+    for model in manifest.models:
+        source = model.source
+        where = f"{source.repo}@{source.commit}" if source.repo else "local directory"
+        lines.append(
+            f"  model      {model.name}: {len(model.files)} files, "
+            f"{human(model.size)}, {model.layout}, {where}"
+        )
+        lines += [f"             accepted: {path}" for path in model.accepted]
+    for image in manifest.images:
+        lines.append(
+            f"  image      {image.name}: {image.reference}, {len(image.layers)} "
+            f"layers, {human(image.size)}, from {image.source.reference}"
+        )
+    if manifest.stack:
+        for service in manifest.stack.services:
+            models = ", ".join(service.models) or "no models"
+            lines.append(
+                f"  service    {service.name}: image {service.image}, {models}"
+            )
+    return "\n".join(lines)
+
+
+def _signers_of(media: Media) -> Trust:
+    """Return trust in whoever signed: to look inside, never to install."""
+    root = media.read(SUMS_NAME, MAX_SUMS)
+    keys = [
+        verify_sshsig(armored, root, NAMESPACE).fingerprint
+        for name, armored in read_signatures(media).items()
+        if not name.endswith(".p384.sig")
+    ]
+    if not keys:
+        raise UntrustedKeyError(
+            f"{', '.join(media.places)} is not signed",
+            hint="Every Sealift bundle is. Copy it again with its .sig files.",
+        )
+    return Trust.from_fingerprints(keys)

@@ -1,0 +1,105 @@
+"""Options and their meaning that several commands share."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from sealift_manifests.errors import TrustStoreError, UsageError
+from sealift_manifests.trust import Policy, Trust
+
+Places = Annotated[
+    list[str],
+    typer.Argument(help="The bundle's directory or .tar; several when it is spread."),
+]
+AllowedSigners = Annotated[
+    list[Path] | None,
+    typer.Option("--allowed-signers", help="Trusted keys, in OpenSSH's format."),
+]
+Keys = Annotated[
+    list[Path] | None, typer.Option("--key", help="A trusted public key (.pub).")
+]
+Fingerprints = Annotated[
+    list[str] | None,
+    typer.Option("--fingerprint", help="Fingerprint of a trusted key: SHA256:..."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
+
+_SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB|TiB|kB|KB|MB|GB|TB)?(-1)?\Z")
+_UNITS = {
+    "B": 1,
+    "KiB": 2**10,
+    "MiB": 2**20,
+    "GiB": 2**30,
+    "TiB": 2**40,
+    "kB": 10**3,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "TB": 10**12,
+}
+
+
+def parse_size(text: str) -> int:
+    """Return bytes from text such as `4GiB-1`, `700MB` or `1048576`."""
+    match = _SIZE.match(text.strip())
+    if not match:
+        raise UsageError(
+            f"{text!r} is not a size",
+            hint="Write a number with B, KiB, MiB, GiB, MB or GB, such as 4GiB-1.",
+        )
+    number, unit, less = match.groups()
+    return int(number) * _UNITS[unit or "B"] - (1 if less else 0)
+
+
+def default_cache() -> Path:
+    """Return where downloads are kept between builds."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(base) / "sealift"
+
+
+def creation_time() -> datetime:
+    """Return the time to state in the bundle: SOURCE_DATE_EPOCH, or now."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    if not epoch:
+        return datetime.now(UTC).replace(microsecond=0)
+    try:
+        return datetime.fromtimestamp(int(epoch), UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise UsageError(
+            f"SOURCE_DATE_EPOCH is {epoch!r}",
+            hint="Set it to a number of seconds since 1970, or unset it.",
+        ) from error
+
+
+def read_trust(
+    allowed_signers: list[Path], keys: list[Path], fingerprints: list[str]
+) -> Trust:
+    """Return trust in the keys that the options name."""
+    parts = [Trust.from_fingerprints(fingerprints)]
+    parts += [
+        Trust.from_allowed_signers(_text(path), str(path)) for path in allowed_signers
+    ]
+    parts += [Trust.from_key_file(_text(path), str(path)) for path in keys]
+    return Trust.combined(parts, Policy())
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise TrustStoreError(
+            f"{path} cannot be read: {error.strerror}",
+            hint="Name a file with public keys that came by another way than the "
+            "bundle.",
+        ) from error
+
+
+def print_json(**facts: Any) -> None:
+    """Print the result of a command for machines."""
+    typer.echo(json.dumps({"ok": True, **facts}, indent=1, sort_keys=True))

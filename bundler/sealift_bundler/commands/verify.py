@@ -1,0 +1,55 @@
+"""`sealift verify`: check signature and every byte, on one medium or several."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import typer
+from sealift_manifests.bundle import open_bundle
+from sealift_manifests.media import Media
+from sealift_manifests.verify import verify_payload
+
+from sealift_bundler.commands.options import (
+    AllowedSigners,
+    AsJson,
+    Fingerprints,
+    Keys,
+    Places,
+    print_json,
+    read_trust,
+)
+from sealift_bundler.report import Report, human
+
+
+def run(
+    bundle: Places,
+    allowed_signers: AllowedSigners = None,
+    key: Keys = None,
+    fingerprint: Fingerprints = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check the signature and every byte of a bundle: a directory, a tar, or packs
+    spread over several directories."""
+    trust = read_trust(allowed_signers or [], key or [], fingerprint or [])
+    with Media(bundle) as media:
+        opened = open_bundle(media, trust, datetime.now(UTC))
+        total = sum(pack.size for pack in opened.index.packs)
+        with Report(quiet=as_json).progress("verifying", total) as progress:
+            verify_payload(opened, progress)
+    signers = [one.key.fingerprint for one in opened.accepted]
+    manifest = opened.manifest
+    if as_json:
+        print_json(
+            bundle=manifest.name,
+            version=manifest.version,
+            serial=manifest.serial,
+            root=opened.root,
+            signed_by=signers,
+            size=total,
+        )
+        return
+    typer.echo(
+        f"good: {manifest.name} {manifest.version}, {human(total)} in "
+        f"{len(opened.index.packs)} packs, signed by {', '.join(signers)}"
+    )
+    typer.echo(f"root {opened.root}")
