@@ -380,6 +380,13 @@ def name(data):
     return f"blobs/sha256/{digest_of(data).hex}"
 
 
+def sent(data):
+    """Return the members of an archive that arrives in odd pieces."""
+    return members_of(
+        (data[at : at + 9973] for at in range(0, len(data), 9973)), EXAMPLE
+    )
+
+
 class Image:
     """An image as a containerd store saves it: packed layers, index, manifest.json."""
 
@@ -400,10 +407,9 @@ class Image:
         }
 
     def read(self, engine_id=None, platform="linux/amd64", store=None):
-        """Take the archive apart as if the engine had sent it in small pieces."""
-        data, store = a_tar(self.files), store or MemoryStore()
-        pieces = (data[at : at + 1000] for at in range(0, len(data), 1000))
-        archive = read_archive(members_of(pieces, EXAMPLE), store, EXAMPLE)
+        """Take the archive apart as if the engine had sent it."""
+        store = store or MemoryStore()
+        archive = read_archive(sent(a_tar(self.files)), store, EXAMPLE)
         described = EngineImage(
             EXAMPLE, engine_id or digest_of(self.manifest), platform, (), 0
         )
@@ -487,8 +493,7 @@ def test_a_save_that_ends_after_any_byte_is_refused():
     for end in range(0, end_of_content, 97):
         store = MemoryStore()
         with pytest.raises(SourceContentError):
-            members = members_of([whole[:end]], EXAMPLE)
-            archive = read_archive(members, store, EXAMPLE)
+            archive = read_archive(sent(whole[:end]), store, EXAMPLE)
             understand(archive, described, "linux/amd64", store)
 
 
@@ -592,7 +597,7 @@ def test_a_layer_that_begins_like_json_is_still_a_layer():
 
 def test_documents_cannot_fill_the_memory():
     big = b"{" + bytes(MAX_JSON - 1)
-    files = {f"{number}.json": big for number in range(17)}
+    data = a_tar({f"{number}.json": big for number in range(17)})
 
     with pytest.raises(SourceContentError, match="more documents"):
-        read_archive(members_of([a_tar(files)], EXAMPLE), MemoryStore(), EXAMPLE)
+        read_archive(sent(data), MemoryStore(), EXAMPLE)
