@@ -74,11 +74,10 @@ def find_engine() -> Engine:
 
 
 def _builds(client: str) -> bool:
-    major = _output([client, "version", "--format", "{{.Client.Version}}"])
-    # Before 23, BuildKit is in the client itself.
-    return (
-        int(major.partition(".")[0]) < 23 or _output([client, "buildx", "version"]) != ""
-    )
+    version = _output([client, "version", "--format", "{{.Client.Version}}"])
+    if int(version.partition(".")[0]) < 23:
+        return True  # BuildKit is in the client itself
+    return _output([client, "buildx", "version"]) != ""
 
 
 @dataclass(frozen=True)
