@@ -69,22 +69,20 @@ def _unshuffle(stored: memoryview, size: int, width: int) -> memoryview:
         raise invalid("it ends within the table of its planes")
     planes: List[memoryview] = []
     for kind, part in PLANE_HEADER.iter_unpack(stored[:at]):
-        planes.append(_plane(kind, stored[at : at + part], part, length))
+        planes.append(_plane(kind, stored[at : at + part], length))
         at += part
     if len(stored) != at + tail:
         raise invalid(f"it has {len(stored)} stored bytes, not {at + tail}")
     return memoryview(b"".join([*_merged(planes), stored[at:]]))
 
 
-def _plane(kind: int, stored: memoryview, part: int, length: int) -> memoryview:
-    if len(stored) != part:
-        raise invalid("it ends within a plane")
+def _plane(kind: int, stored: memoryview, length: int) -> memoryview:
     if kind == PLANE_ZSTD:
         return decompress(stored, length)
     if kind != PLANE_RAW:
         raise invalid(f"it has a plane of the unknown kind {kind}")
-    if part != length:
-        raise invalid(f"it has a raw plane of {part} bytes, not {length}")
+    if len(stored) != length:
+        raise invalid(f"it has a raw plane of {len(stored)} bytes, not {length}")
     return stored
 
 

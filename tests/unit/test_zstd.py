@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import random
 import struct
 import sys
@@ -81,11 +82,12 @@ def with_dictionary() -> bytes:
     return zstandard.ZstdCompressor(dict_data=dictionary).compress(TEXT)
 
 
-def windowed(exponent: int) -> bytes:
-    """Return a sound frame for the text that demands a window of 2**exponent."""
+def windowed(exponent: int, eighths: int = 0) -> bytes:
+    """Return a sound frame for the text that demands a window of 2**exponent bytes
+    and so many eighths more."""
     body = FRAME[4 + 1 + 4 :]
     assert FRAME[4] == 0b1010_0000
-    window = bytes([(exponent - 10) << 3])
+    window = bytes([(exponent - 10) << 3 | eighths])
     return FRAME[:4] + b"\x80" + window + FRAME[5:9] + body
 
 
@@ -108,6 +110,7 @@ BAD_FRAMES = {
     "an unknown format": b"\x1f\x8b" + FRAME[2:],
     "a reserved bit": FRAME[:4] + bytes([FRAME[4] | 8]) + FRAME[5:],
     "a huge window": windowed(28),
+    "a window half too large": windowed(27, 4),
     "a false checksum": framed(write_checksum=True)[:-4] + b"nope",
 }
 
@@ -115,6 +118,24 @@ BAD_FRAMES = {
 @pytest.mark.parametrize("name", BAD_FRAMES)
 def test_a_frame_that_is_not_exactly_one_sound_frame_is_refused(name, decoder):
     with pytest.raises(ManifestError, match="not a valid zstd chunk"):
+        zstd.decompress(BAD_FRAMES[name], len(TEXT))
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("nothing", "does not begin with a zstd frame"),
+        ("cut in the header", "ends within its header"),
+        ("no size", "size of None"),
+        ("a dictionary", "needs a dictionary"),
+        ("a reserved bit", "reserved bit"),
+        ("a huge window", "window of 268435456 bytes"),
+        ("a skippable frame before", "does not begin with a zstd frame"),
+        ("a skippable frame behind", "something follows"),
+    ],
+)
+def test_the_reason_for_refusing_a_frame_is_told(name, reason, decoder):
+    with pytest.raises(ManifestError, match=reason):
         zstd.decompress(BAD_FRAMES[name], len(TEXT))
 
 
@@ -167,14 +188,15 @@ def test_a_library_older_than_its_stable_functions_is_not_used(monkeypatch):
     assert zstd._load_libzstd() is None
 
 
-def test_a_context_is_freed_with_its_thread(monkeypatch):
-    freed = []
-    free = zstd._Context.__del__
-    monkeypatch.setattr(
-        zstd._Context, "__del__", lambda self: (freed.append(1), free(self))
-    )
+def test_a_context_is_freed_with_its_thread():
+    lib = ctypes.CDLL("libzstd.so.1")
+    decoder = zstd._Libzstd(lib)
+    free, freed = lib.ZSTD_freeDCtx, []
+    lib.ZSTD_freeDCtx = lambda handle: freed.append(free(handle))
+    place = memoryview(bytearray(len(TEXT)))
 
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(zstd.decompress, FRAME, len(TEXT)).result()
+        for _ in range(3):
+            pool.submit(decoder.unpack, FRAME, place).result()
 
-    assert freed == [1]
+    assert freed == [0]
