@@ -426,3 +426,10 @@ def test_a_signature_of_a_type_that_cannot_be_verified_is_told_as_such(
         check_signatures(SUMS, {signature_file("x"): armored}, trust, NOW)
 
     assert ("allowed in signers, line 1" in caught.value.message) is is_allowed
+
+
+def test_a_file_for_openssl_beside_an_ed25519_signature_is_another_keys_affair(make):
+    release = make("release")
+    signatures = {**sign_sums(SUMS, [release]), companion_file("release"): b"any"}
+
+    assert accepted_names(signatures, allowing(release)) == ["release"]
