@@ -155,7 +155,7 @@ class ImageSpec(_Part):
     engine: Reference | None = None
     """Reference in the local engine."""
     tag: Reference | None = None
-    """What a built image is called; without it, key:version."""
+    """What a built image is called; without it, bundle-key:version."""
 
     @classmethod
     def key_faults(cls, value: Mapping[str, Any]) -> Iterator[str]:
@@ -203,7 +203,7 @@ class Spec(_Part):
         """Return the reference of an image as the spec has it."""
         found = self.images[image]
         named = found.pull or found.engine or found.tag
-        return named or f"{image}:{self.version}"
+        return named or f"{self.name}-{image}:{self.version}"
 
     def references(self) -> dict[str, str]:
         """Return the reference of every image, by its key."""

@@ -65,6 +65,21 @@ def write_all(fd: int, data: object) -> None:
         view = view[os.write(fd, view) :]
 
 
+def replace_directory(path: str, unfinished: str) -> None:
+    """Give a finished directory its name; one that stood there is removed.
+
+    Between the two renames the name is missing, never half-filled.
+    """
+    parent, name = os.path.split(path)
+    aside = os.path.join(parent, f".{name}.old")
+    remove_tree(aside)
+    if os.path.isdir(path):
+        os.rename(path, aside)
+    os.rename(unfinished, path)
+    sync_directory(parent)
+    remove_tree(aside)
+
+
 def remove_file(path: str) -> None:
     """Remove a file or link if it is there."""
     try:

@@ -138,6 +138,12 @@ class _Unpacked:
 
 def _compare(export: _Export, image: ImageEntry) -> Iterator[str]:
     entry = export.image()
+    if not entry:
+        yield (
+            f"image {image.name}: the engine exports nothing of it, so some of what "
+            "it stored is missing or damaged"
+        )
+        return
     config = export.measure(posixpath.normpath(str(entry.get("Config"))))
     if config is None or config.stored != image.config.digest:
         found = config.stored.short if config else "none"

@@ -140,7 +140,8 @@ def refuse_other(engine: Engine, image: ImageEntry) -> None:
     if found is not None and not _is_it(found, image):
         raise ImageLoadError(
             f"the name {image.reference} already means another image in the engine: "
-            f"{_id(found)}, not {image.config.digest} that was signed",
+            f"{_id(found)}, not the signed one (config {image.config.digest}, manifest "
+            f"{image.manifest.digest})",
             hint="If nothing needs that name, free it and run this again: "
             f"`docker rmi {image.reference}`. To keep that image under another "
             "name, `docker tag` it first.",

@@ -58,9 +58,10 @@ def install(host: Host, places: Sequence[str], options: InstallOptions) -> Insta
             host.layout, bundle, allow_downgrade=options.downgrade_reason is not None
         )
         facts = host.engine_for(bundle.manifest)
-        check_room(host, bundle, make_plan(host, bundle, facts, options), facts)
+        check_room(host, bundle, make_plan(host, bundle, facts, repair=False), facts)
         with host.locked():
-            plan = make_plan(host, bundle, facts, options)
+            plan = make_plan(host, bundle, facts, repair=options.repair)
+            check_room(host, bundle, plan, facts)
             path = host.layout.release(bundle.manifest, bundle.root)
             if not plan.is_empty:
                 apply(host, bundle, plan, facts)
@@ -73,15 +74,16 @@ def install(host: Host, places: Sequence[str], options: InstallOptions) -> Insta
 
 
 def make_plan(
-    host: Host, bundle: Bundle, facts: Optional[EngineFacts], options: InstallOptions
+    host: Host, bundle: Bundle, facts: Optional[EngineFacts], *, repair: bool
 ) -> InstallPlan:
     """Read the host's state and decide what is left to do.
 
+    With `repair` what is there is measured, and what is damaged counts as missing.
     Raises ImageLoadError when an image's name is taken by another image.
     """
     layout, manifest = host.layout, bundle.manifest
     missing = store.missing_contents(layout, bundle)
-    if options.repair:
+    if repair:
         missing = (*missing, *_bad(host, bundle, missing))
     gone = {content.digest for content in missing}
     whole = frozenset(
@@ -89,7 +91,7 @@ def make_plan(
         for model in manifest.models
         if trees.has_tree(layout, model)
         and not gone.intersection(file.digest for file in model.files)
-        and not (options.repair and trees.compare_names(layout.tree(model), model)[0])
+        and not (repair and trees.compare_names(layout.tree(model), model)[0])
     )
     path = layout.release(manifest, bundle.root)
     state = HostState(
@@ -98,7 +100,7 @@ def make_plan(
         volumes=_volumes(host, bundle) if facts else frozenset(),
         images=_images(host, bundle) if facts else frozenset(),
         has_engine=facts is not None,
-        has_release=os.path.isdir(path),
+        has_release=releases.is_whole(layout, bundle, compare=repair),
         current=releases.current_path(layout, manifest.name),
         release=os.path.realpath(path),
     )

@@ -12,6 +12,7 @@ from typing import Any, Dict
 
 from sealift_manifests import strictjson
 from sealift_manifests.digests import digest_of
+from sealift_manifests.errors import ManifestError
 
 from sealift_installer import durable
 from sealift_installer.layout import Layout
@@ -37,10 +38,13 @@ def append(layout: Layout, event: str, now: datetime, **facts: Any) -> None:
 
 
 def first_broken_line(data: bytes) -> int:
-    """Return the number (from 1) of the first line not bound to the one before, or 0."""
+    """Return the number (from 1) of the first line that is not bound, or 0."""
     previous = _START
     for number, line in enumerate(data.splitlines(keepends=True), start=1):
-        entry = strictjson.load(line, f"ledger line {number}")
+        try:
+            entry = strictjson.load(line, f"ledger line {number}")
+        except ManifestError:
+            return number
         if not isinstance(entry, dict) or entry.get("previous") != previous:
             return number
         previous = digest_of(line)

@@ -1,4 +1,4 @@
-"""What an install still has to do. Pure: the bundle and the host's state in, steps out."""
+"""What an install still has to do. Pure: bundle and host state in, steps out."""
 
 from __future__ import annotations
 

@@ -13,10 +13,12 @@ from sealift_manifests.digests import Digest
 from sealift_manifests.errors import DowngradeError, NotInstalledError
 from sealift_manifests.media import Media
 from sealift_manifests.model import Manifest, parse_manifest
+from sealift_manifests.sums import SUMS_NAME
 from sealift_manifests.trust import Trust
 
 from sealift_installer import durable
 from sealift_installer.layout import Layout
+from sealift_installer.trees import walk
 
 RECORD_NAME = "release.json"
 STACK_FOLDER = "stack"
@@ -69,18 +71,42 @@ def write_release(layout: Layout, bundle: Bundle, record: ReleaseRecord) -> str:
     durable.remove_tree(unfinished)
     os.mkdir(unfinished)
     os.chmod(unfinished, 0o755)
-    packs = {pack.name for pack in bundle.index.packs}
-    files = {name: bundle.document(name) for name in bundle.sums if name not in packs}
-    files.update(bundle.signatures)
-    files["SHA256SUMS"] = bundle.document("SHA256SUMS")
+    files = _signed_files(bundle)
     files[RECORD_NAME] = strictjson.dump(records.encode(record))
     for name, data in files.items():
         durable.write_new_file(os.path.join(unfinished, name), data, 0o444)
     _write_stack(bundle, os.path.join(unfinished, STACK_FOLDER))
     durable.sync_directory(unfinished)
-    os.rename(unfinished, final)
-    durable.sync_directory(parent)
+    durable.replace_directory(final, unfinished)
     return final
+
+
+def is_whole(layout: Layout, bundle: Bundle, *, compare: bool) -> bool:
+    """Say whether the bundle's release is there; with `compare`, byte for byte."""
+    folder = layout.release(bundle.manifest, bundle.root)
+    if not compare or not os.path.isdir(folder):
+        return os.path.isdir(folder)
+    expected = _signed_files(bundle)
+    if bundle.manifest.stack:
+        stack = {f"{STACK_FOLDER}/{e.path}": e for e in bundle.manifest.stack.files}
+        expected.update({path: _read(bundle, e.digest) for path, e in stack.items()})
+    found = dict(walk(folder))
+    return set(found) == {*expected, RECORD_NAME} and all(
+        durable.read_file(os.path.join(folder, path)) == data
+        for path, data in expected.items()
+    )
+
+
+def _signed_files(bundle: Bundle) -> Dict[str, bytes]:
+    packs = {pack.name for pack in bundle.index.packs}
+    files = {name: bundle.document(name) for name in bundle.sums if name not in packs}
+    files.update(bundle.signatures)
+    files[SUMS_NAME] = bundle.document(SUMS_NAME)
+    return files
+
+
+def _read(bundle: Bundle, digest: Digest) -> bytes:
+    return b"".join(bytes(part) for part in bundle.read_content(digest))
 
 
 def _write_stack(bundle: Bundle, folder: str) -> None:
@@ -89,8 +115,7 @@ def _write_stack(bundle: Bundle, folder: str) -> None:
     for entry in bundle.manifest.stack.files:
         path = os.path.join(folder, *entry.path.split("/"))
         durable.make_directories(os.path.dirname(path))
-        data = b"".join(bytes(part) for part in bundle.read_content(entry.digest))
-        durable.write_new_file(path, data, 0o444)
+        durable.write_new_file(path, _read(bundle, entry.digest), 0o444)
         durable.sync_directory(os.path.dirname(path))
 
 

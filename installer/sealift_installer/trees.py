@@ -23,8 +23,11 @@ def has_tree(layout: Layout, model: ModelEntry) -> bool:
 
 
 def build_tree(layout: Layout, model: ModelEntry) -> None:
-    """Link the model's files from the store into their tree."""
+    """Link the model's files from the store into their tree; mend one that is there."""
     final = layout.tree(model)
+    if os.path.isdir(final):
+        _mend(layout, model, final)
+        return
     parent, name = os.path.split(final)
     unfinished = os.path.join(parent, f".{name}.partial")
     durable.make_directories(parent)
@@ -40,8 +43,37 @@ def build_tree(layout: Layout, model: ModelEntry) -> None:
     for folder in sorted(folders):
         os.chmod(folder, 0o755)
         durable.sync_directory(folder)
-    os.rename(unfinished, final)
-    durable.sync_directory(parent)
+    durable.replace_directory(final, unfinished)
+
+
+def _mend(layout: Layout, model: ModelEntry, root: str) -> None:
+    """Replace what is not as it should be, name by name.
+
+    The directories stay the same, so containers that have them mounted see the
+    mended files.
+    """
+    expected = {entry.path: entry for entry in tree_of(model)}
+    for path, _ in list(walk(root)):
+        if path not in expected:
+            durable.remove_file(os.path.join(root, path))
+    for path, entry in expected.items():
+        place = os.path.join(root, *path.split("/"))
+        folder = os.path.dirname(place)
+        durable.make_directories(folder)
+        if os.path.lexists(place) and _is_same(layout, entry, place):
+            continue
+        beside = os.path.join(folder, f".{os.path.basename(place)}.new")
+        durable.remove_file(beside)
+        _place(layout, entry, beside)
+        os.replace(beside, place)
+        durable.sync_directory(folder)
+
+
+def _is_same(layout: Layout, entry: TreeEntry, place: str) -> bool:
+    if entry.content is None:
+        return _is_sound(place, os.lstat(place), entry)
+    stored = os.lstat(layout.content(entry.content))
+    return os.path.samestat(os.lstat(place), stored)
 
 
 def _place(layout: Layout, entry: TreeEntry, path: str) -> None:

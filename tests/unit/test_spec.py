@@ -63,7 +63,7 @@ stack: compose.yaml
     assert spec.stack == tmp_path / "compose.yaml"
     assert spec.references() == {
         "server": f"registry.example/vllm:v0.11.0@{DIGEST}",
-        "web": "web:2026.11.1",
+        "web": "acme-chat-web:2026.11.1",
         "ui": "open-webui:0.6",
     }
     assert [image.kind for image in spec.images.values()] == ["pull", "build", "engine"]

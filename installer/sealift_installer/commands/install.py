@@ -38,8 +38,8 @@ def run(args: Namespace, host: Host) -> Result:
         text = f"{what} is installed already: nothing to do"
     else:
         text = (
-            f"{what} is installed at {done.path}: {human(plan.weight_bytes)} of weights "
-            f"staged, {len(plan.images)} images loaded"
+            f"{what} is installed at {done.path}: {human(plan.weight_bytes)} of "
+            f"weights staged, {len(plan.images)} images loaded"
         )
         if manifest.stack:
             text += f"\nnext: sealift-installer start {manifest.name}"

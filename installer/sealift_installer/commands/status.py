@@ -5,8 +5,10 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import Any, Dict, List
 
+from sealift_installer import durable
 from sealift_installer.commands import Result, add_installed_name
 from sealift_installer.host import Host
+from sealift_installer.ledger import first_broken_line
 from sealift_installer.releases import Release, choose, installed_bundles
 from sealift_installer.running import last_audit, states_of
 
