@@ -24,8 +24,13 @@ def run(args: Namespace, host: Host) -> Result:
     """Describe one bundle, or all that are installed."""
     names = [args.name] if args.name else list(installed_bundles(host.layout))
     found = [_describe(host, choose(host.layout, name)) for name in names]
-    text = "\n".join(line for facts in found for line in _lines(facts))
-    return text or f"nothing is installed below {host.layout.state}", {"bundles": found}
+    lines = [line for facts in found for line in _lines(facts)]
+    if not lines:
+        lines.append(f"nothing is installed below {host.layout.state}")
+    broken = first_broken_line(durable.read_file(host.layout.ledger) or b"")
+    if broken:
+        lines.append(f"{host.layout.ledger} was changed: line {broken} does not follow")
+    return "\n".join(lines), {"bundles": found, "ledger_broken_at": broken or None}
 
 
 def _describe(host: Host, release: Release) -> Dict[str, Any]:
