@@ -9,19 +9,22 @@ import io
 import json
 import tarfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
 from sealift_installer.engine import Engine
+from sealift_installer.images import load_image
 from sealift_manifests.digests import Digest, digest_of
 from sealift_manifests.errors import EngineError
 from sealift_manifests.model import Descriptor, ImageEntry, ImageSource, LayerEntry
 
-SOCKET = "/var/run/docker.sock"
-BUSYBOX = Path("/bin/busybox")
+SOCKET = Engine.connect().socket_path
+"""The engine the tests talk to: that of DOCKER_HOST, or of the usual place."""
+
+SHELL = "/bin/busybox"
 """A static busybox (Debian: busybox-static), the only program of the images here."""
 
 _TYPES = {
@@ -73,7 +76,7 @@ def a_layer(files: dict[str, bytes], *, mode: int = 0o755) -> bytes:
 @cache
 def busybox_layer() -> bytes:
     """Return a layer that holds a static busybox as /bin/busybox and /bin/sh."""
-    program = BUSYBOX.read_bytes()
+    program = Path(SHELL).read_bytes()
     return a_layer({"bin/busybox": program, "bin/sh": program})
 
 
@@ -155,6 +158,36 @@ def engine_guard() -> Iterator[tuple[Engine, list[str]]]:
         for path in reversed(noted):
             with suppress(EngineError):
                 engine.request("DELETE", f"{path}?force=1", timeout=None).close()
+
+
+def loader(engine: Engine, noted: list[str]) -> Callable[[RawImage], RawImage]:
+    """Return what loads an image and notes it, so that the guard takes it away."""
+
+    def load(image: RawImage) -> RawImage:
+        noted.append(f"/images/{image.entry.reference}")
+        load_image(engine, image.entry, image.read)
+        return image
+
+    return load
+
+
+def run(engine: Engine, reference: str, script: str, binds: list[str]) -> str:
+    """Run a shell line in a container and return all it wrote."""
+    wanted = {
+        "Image": reference,
+        "Cmd": [SHELL, "sh", "-c", script],
+        "Tty": True,
+        "HostConfig": {"NetworkMode": "none", "Binds": binds},
+    }
+    made = engine.send("POST", "/containers/create", wanted)["Id"]
+    try:
+        engine.request("POST", f"/containers/{made}/start").close()
+        engine.request("POST", f"/containers/{made}/wait").close()
+        query = "stdout=1&stderr=1&follow=1"
+        with engine.request("GET", f"/containers/{made}/logs?{query}") as answer:
+            return b"".join(iter(answer.read, b"")).decode()
+    finally:
+        engine.send("DELETE", f"/containers/{made}?force=1&v=1")
 
 
 def _as_json(blob: Descriptor) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The offline side against a real engine: images, volumes, the stack, the audit."""
+"""The offline side against a real engine: images and their audit."""
 
 import json
 import os
@@ -8,18 +8,17 @@ from pathlib import Path
 
 import pytest
 from engines import (
-    SOCKET,
+    SHELL,
     RawImage,
     a_layer,
     an_image,
     busybox_layer,
     engine_guard,
+    loader,
     renamed,
-    unique,
+    run,
 )
-from sealift_installer.compose import Compose, Project
 from sealift_installer.engine import Engine, EngineRefusedError
-from sealift_installer.health import project_state, wait_healthy
 from sealift_installer.image_archive import archive, archive_size
 from sealift_installer.image_audit import audit_image
 from sealift_installer.images import (
@@ -32,19 +31,14 @@ from sealift_installer.images import (
     prove_image,
     remove_image,
 )
-from sealift_installer.volumes import ensure_volume, remove_volume, volume_fault
 from sealift_manifests.digests import digest_of
 from sealift_manifests.errors import (
     DigestMismatchError,
     EngineError,
     ImageLoadError,
-    StagingError,
-    StartError,
 )
 
 pytestmark = pytest.mark.docker
-
-SHELL = "/bin/busybox"
 
 
 @pytest.fixture
@@ -56,33 +50,7 @@ def host():
 @pytest.fixture
 def load(host):
     """Load images, and take them away at the end of the test."""
-    engine, noted = host
-
-    def _load(image: RawImage) -> RawImage:
-        noted.append(f"/images/{image.entry.reference}")
-        load_image(engine, image.entry, image.read)
-        return image
-
-    return _load
-
-
-def run(engine: Engine, reference: str, script: str, binds: list[str]) -> str:
-    """Run a shell line in a container and return all it wrote."""
-    wanted = {
-        "Image": reference,
-        "Cmd": [SHELL, "sh", "-c", script],
-        "Tty": True,
-        "HostConfig": {"NetworkMode": "none", "Binds": binds},
-    }
-    made = engine.send("POST", "/containers/create", wanted)["Id"]
-    try:
-        engine.request("POST", f"/containers/{made}/start").close()
-        engine.request("POST", f"/containers/{made}/wait").close()
-        query = "stdout=1&stderr=1&follow=1"
-        with engine.request("GET", f"/containers/{made}/logs?{query}") as answer:
-            return b"".join(iter(answer.read, b"")).decode()
-    finally:
-        engine.send("DELETE", f"/containers/{made}?force=1&v=1")
+    return loader(*host)
 
 
 # Talking to an engine
@@ -130,14 +98,21 @@ def test_a_refusal_carries_the_engines_own_words(host):
 
 def test_an_upload_that_the_engine_refuses_early_ends_with_its_reason(host):
     engine, _ = host
-    piece = b"this is no tar archive" * 50_000
+    body = (bytes(1 << 20) for _ in range(100))
 
-    with pytest.raises(EngineError) as caught:
-        body = (piece for _ in range(100))
-        with engine.request("POST", "/images/load?quiet=1", body, None) as answer:
-            raise EngineError(answer.read().decode(), hint="")
+    with pytest.raises(EngineRefusedError, match="page not found"):
+        engine.request("POST", "/sealift/no-such-thing", body)
 
-    assert "tar" in caught.value.message
+
+def test_what_is_no_archive_is_told_in_the_engines_words(host):
+    engine, _ = host
+    body = (b"this is no tar archive" * 50_000 for _ in range(100))
+
+    with engine.request("POST", "/images/load?quiet=1", body, None) as answer:
+        told = answer.read().decode()
+
+    assert "errorDetail" in told
+    assert "tar" in told
 
 
 # Images
@@ -248,7 +223,8 @@ def test_a_name_that_means_another_image_is_refused_and_left_alone(host, load):
     with pytest.raises(ImageLoadError) as caught:
         load_image(engine, ours.entry, ours.read)
 
-    assert theirs.entry.config.digest in caught.value.message
+    known = {theirs.entry.config.digest, theirs.entry.manifest.digest}
+    assert any(digest in caught.value.message for digest in known)
     assert ours.entry.config.digest in caught.value.message
     assert f"docker rmi {theirs.entry.reference}" in caught.value.hint
     assert image_state(engine, ours.entry) == OTHER
@@ -292,7 +268,8 @@ def test_an_upload_that_breaks_off_after_its_last_blob_is_no_image(host):
     noted.append(f"/images/{image.entry.reference}")
 
     def body():
-        yield from archive(image.entry, image.read)
+        *blobs, _end = archive(image.entry, image.read)
+        yield from blobs
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -326,6 +303,10 @@ def test_an_image_whose_layer_went_missing_is_not_proven(host, load):
 def overlay_file(engine: Engine, reference: str, name: str) -> Path:
     """Return where the engine keeps a file of the top layer."""
     data = engine.get(f"/images/{reference}/json")["GraphDriver"]["Data"]
+    if not data:
+        pytest.skip(
+            "this engine has a containerd store, and no unpacked layers to name"
+        )
     path = Path(data["UpperDir"]) / name
     if not os.access(path, os.W_OK):
         pytest.skip("the engine's own files cannot be written by this user")
@@ -381,234 +362,8 @@ def test_the_audit_of_an_image_that_is_not_there_says_so(host):
     assert "cannot be exported" in fault
 
 
-# Volumes
-
-
-def test_a_volume_shows_the_tree_and_lets_nobody_write(host, load, tmp_path):
-    engine, noted = host
-    image = load(an_image(busybox_layer()))
-    (tmp_path / "weights").write_text("many")
-    name = unique()
-    noted.append(f"/volumes/{name}")
-
-    for _ in range(2):
-        ensure_volume(engine, name, str(tmp_path), {"sealift.bundle": "chat"})
-
-    script = f"{SHELL} cat /m/weights; {SHELL} touch /m/new"
-    said = run(engine, image.entry.reference, script, [f"{name}:/m"])
-    assert said.startswith("many")
-    assert "Read-only file system" in said
-    assert volume_fault(engine, name, str(tmp_path)) is None
-    found = engine.get(f"/volumes/{name}")
-    assert found["Labels"] == {"sealift.bundle": "chat"}
-
-    remove_volume(engine, name)
-    remove_volume(engine, name)
-    assert (tmp_path / "weights").read_text() == "many"
-    assert volume_fault(engine, name, str(tmp_path)).endswith(name)
-
-
-@pytest.mark.parametrize("options", [{}, {"type": "none", "o": "bind"}])
-def test_a_volume_that_leads_elsewhere_is_named_and_left_alone(host, tmp_path, options):
-    engine, noted = host
-    name = unique()
-    noted.append(f"/volumes/{name}")
-    theirs = {**options, "device": "/srv/theirs"} if options else {}
-    wanted = {"Name": name, "Driver": "local", "DriverOpts": theirs}
-    before = engine.send("POST", "/volumes/create", wanted)
-
-    with pytest.raises(StagingError) as caught:
-        ensure_volume(engine, name, str(tmp_path), {})
-
-    place = theirs.get("device") or before["Mountpoint"]
-    assert place in caught.value.message
-    assert str(tmp_path) in caught.value.message
-    assert place in volume_fault(engine, name, str(tmp_path))
-    assert engine.get(f"/volumes/{name}") == before
-
-
-def test_a_volume_that_could_be_written_through_is_a_fault(host, tmp_path):
-    engine, noted = host
-    name = unique()
-    noted.append(f"/volumes/{name}")
-    options = {"type": "none", "o": "bind", "device": str(tmp_path)}
-    wanted = {"Name": name, "Driver": "local", "DriverOpts": options}
-    engine.send("POST", "/volumes/create", wanted)
-
-    assert "not read-only" in volume_fault(engine, name, str(tmp_path))
-
-
-def test_a_volume_for_a_tree_that_is_not_there_is_refused(host, tmp_path):
-    engine, _ = host
-
-    with pytest.raises(StagingError, match="not a directory"):
-        ensure_volume(engine, unique(), str(tmp_path / "none"), {})
-
-
-def test_a_volume_in_use_is_not_removed(host, load, tmp_path):
-    engine, noted = host
-    image, name = load(an_image(busybox_layer())), unique()
-    noted.append(f"/volumes/{name}")
-    ensure_volume(engine, name, str(tmp_path), {})
-    wanted = {
-        "Image": image.entry.reference,
-        "Cmd": ["/x"],
-        "HostConfig": {"Binds": [f"{name}:/m"]},
-    }
-    made = engine.send("POST", "/containers/create", wanted)["Id"]
-    noted.append(f"/containers/{made}")
-
-    with pytest.raises(EngineError, match="is in use"):
-        remove_volume(engine, name)
-
-
-# The stack
-
-
-@pytest.fixture
-def stack(host, load, tmp_path):
-    """Write a stack of one image; it is taken down at the end of the test."""
-    engine, _ = host
-    image = load(an_image(busybox_layer()))
-    project = Project(unique(), str(tmp_path / "compose.yaml"), str(tmp_path))
-
-    def _stack(**services: dict) -> Project:
-        for service in services.values():
-            service.setdefault("image", image.entry.reference)
-            service["network_mode"] = "none"
-            service["stop_grace_period"] = "0s"
-        text = json.dumps({"version": "3.8", "services": services})
-        Path(project.file).write_text(text)
-        return project
-
-    yield image.entry.reference, _stack
-    Compose.find(engine).down(project)
-
-
-def a_service(script: str, **more) -> dict:
-    return {"command": [SHELL, "sh", "-c", script], **more}
-
-
-def a_check(script: str) -> dict:
-    test = ["CMD", SHELL, "sh", "-c", script]
-    return {"test": test, "interval": "1s", "retries": 2, "timeout": "5s"}
-
-
-def test_a_stack_comes_up_is_watched_and_goes_down(host, stack):
-    engine, _ = host
-    reference, write = stack
-    serve = f"echo up > /up; exec {SHELL} sleep 600"
-    project = write(
-        server=a_service(serve, healthcheck=a_check(f"{SHELL} cat /up")),
-        plain=a_service(f"exec {SHELL} sleep 600"),
-        once=a_service("exit 0"),
-    )
-    compose, seen = Compose.find(engine), []
-
-    compose.up(project, [reference])
-    states = wait_healthy(
-        engine, project.name, ["server", "plain", "once"], 30, progress=seen.append
-    )
-
-    assert [(s.service, str(s)) for s in states] == [
-        ("once", "exited with status 0"),
-        ("plain", "running"),
-        ("server", "healthy"),
-    ]
-    assert seen[-1] == states == project_state(engine, project.name)
-
-    compose.stop(project)
-    assert {s.status for s in project_state(engine, project.name)} == {"exited"}
-
-    compose.down(project)
-    assert project_state(engine, project.name) == ()
-
-
-def test_a_stack_whose_image_is_missing_is_not_started_and_nothing_is_pulled(
-    host, stack
-):
-    engine, _ = host
-    _, write = stack
-    absent = f"docker.io/library/{unique()}:1"
-    project = write(server=a_service("exit 0", image=absent))
-
-    with pytest.raises(ImageLoadError, match=absent):
-        Compose.find(engine).up(project, [absent])
-
-    assert project_state(engine, project.name) == ()
-
-
-def test_what_compose_says_of_a_wrong_file_is_told(host, stack):
-    engine, _ = host
-    reference, write = stack
-    project = write(server=a_service("exit 0", volumes=["nowhere:/m"]))
-
-    with pytest.raises(StartError, match="nowhere"):
-        Compose.find(engine).up(project, [reference])
-
-    write(server=a_service("exit 0"))
-
-
-def test_an_unhealthy_service_is_told_with_its_check_and_its_last_words(host, stack):
-    engine, _ = host
-    reference, write = stack
-    script = (
-        "printf 'no \\033[31mGPU\\033[0m\\n'; echo on stderr >&2; "
-        f"exec {SHELL} sleep 600"
-    )
-    project = write(
-        server=a_service(script, healthcheck=a_check("echo port is shut; exit 1"))
-    )
-    Compose.find(engine).up(project, [reference])
-
-    with pytest.raises(StartError) as caught:
-        wait_healthy(engine, project.name, ["server"], 30)
-
-    message = caught.value.message
-    assert "service server is unhealthy" in message
-    assert "its health check says: port is shut" in message
-    assert r"| no \x1b[31mGPU\x1b[0m" in message
-    assert "| on stderr" in message
-    assert "\x1b" not in message
-
-
-def test_a_service_that_ends_is_told_with_its_status_and_last_twenty_lines(host, stack):
-    engine, _ = host
-    reference, write = stack
-    script = f"for i in $$({SHELL} seq 30); do echo line $$i; done; exit 3"
-    project = write(server=a_service(script))
-    Compose.find(engine).up(project, [reference])
-
-    with pytest.raises(StartError) as caught:
-        wait_healthy(engine, project.name, ["server"], 30)
-
-    message = caught.value.message
-    assert "service server is exited with status 3" in message
-    shown = [line for line in message.splitlines() if "| line" in line]
-    assert [line.split()[-1] for line in shown] == [str(n) for n in range(11, 31)]
-
-
-def test_a_service_that_is_late_or_not_there_is_told_after_the_time_given(host, stack):
-    engine, _ = host
-    reference, write = stack
-    check = {**a_check("exit 1"), "start_period": "600s"}
-    sleep = f"echo loading; exec {SHELL} sleep 600"
-    project = write(server=a_service(sleep, healthcheck=check))
-    Compose.find(engine).up(project, [reference])
-
-    with pytest.raises(StartError) as caught:
-        wait_healthy(engine, project.name, ["server", "gateway"], 1)
-
-    message = caught.value.message
-    assert "not up after 1 seconds" in message
-    assert "service gateway has no container" in message
-    assert "service server is starting" in message
-    assert "| loading" in message
-
-
 def test_an_engine_that_is_gone_is_an_error_and_not_a_fault_of_the_image(tmp_path):
     gone = Engine(str(tmp_path / "none.sock"))
 
     with pytest.raises(EngineError, match="does not exist"):
         audit_image(gone, an_image().entry)
-    assert os.path.exists(SOCKET)
