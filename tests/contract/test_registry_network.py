@@ -127,7 +127,7 @@ def test_a_401_from_where_a_redirect_led_starts_no_login(registry, tmp_path):
 
 
 def test_a_redirect_into_the_clear_or_in_a_circle_is_not_followed(registry):
-    for target in ("http://192.0.2.1/x", "ftp://127.0.0.1/x", "http://[bad", "/v2/"):
+    for target in ("http://198.51.100.1/x", "ftp://127.0.0.1/x", "http://[bad", "/v2/"):
         with (
             running_front(lambda _, to=target: Answer(307, {"Location": to})) as front,
             pytest.raises(SourceUnreachableError),

@@ -96,6 +96,8 @@ def test_a_manifest_that_names_itself_is_believed_before_the_server():
         changed(layers=[7]),
         changed(config=[]),
         changed(manifests=[]),
+        changed(manifests=[], mediaType=OCI_INDEX),
+        changed(manifests=[], mediaType=None),
         changed(mediaType=OCI_INDEX),
         changed(mediaType="text/html"),
         changed(mediaType=["x"]),

@@ -279,4 +279,4 @@ def test_a_login_is_not_sent_to_a_token_server_in_the_clear():
     auth = authenticator(Credential("me", SECRET))
 
     with pytest.raises(SourceUnreachableError, match="plain http"):
-        auth.renew('Bearer realm="http://192.0.2.1/token"', "scope", stale=None)
+        auth.renew('Bearer realm="http://198.51.100.1/token"', "scope", stale=None)
