@@ -7,6 +7,7 @@ must go along. Changes nothing; compose renders.
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -149,7 +150,7 @@ class StackCheck:
                 models.add(model)
         self.models[name] = tuple(sorted(models))
         for path, required in env_files(service.get("env_file")):
-            if required or (self._directory / path).exists():
+            if required or os.path.exists(self._directory / path):
                 self._carry((*place, "env_file"), path)
 
     def _check_image(self, place: Place, service: Mapping[str, Any]) -> None:
@@ -222,7 +223,8 @@ class StackCheck:
             return
         self._declared = volumes
         for name, held in volumes.items():
-            if name in self._models and held and set(held) != {"external"}:
+            external_only = isinstance(held, Mapping) and set(held) == {"external"}
+            if name in self._models and held and not external_only:
                 self._say(
                     ("volumes", name),
                     "is a model of the spec; leave its settings out",

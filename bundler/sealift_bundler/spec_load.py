@@ -163,9 +163,10 @@ def _missing_files(value: Any, base: Path) -> list[Fault]:
         if not isinstance(text, str) or not text or "\0" in text:
             return None
         path = base / os.path.expanduser(text)
-        if path.is_dir() if kind == "directory" else path.is_file():
+        # os.path, since pathlib raises for names that no file system takes.
+        if os.path.isdir(path) if kind == "directory" else os.path.isfile(path):
             return path
-        what = "is not a " + kind if path.exists() else "does not exist"
+        what = "is not a " + kind if os.path.exists(path) else "does not exist"
         faults.append(Fault(place, f"{path} {what}"))
         return None
 

@@ -220,6 +220,7 @@ A = "services: {a: {image: web, %s}}"
         ("configs: {c: {file: ./nginx.conf}}\n" + A % "tty: true", "mount the file"),
         ("secrets: {s: {file: ./web.env}}\n" + A % "tty: true", "not encrypted"),
         ("include: [b.yaml]\n" + A % "tty: true", "docker compose config"),
+        ("volumes: {chat: [{}]}\n" + A % "tty: true", "leave its settings"),
         ("volumes: {chat: {driver: local}}\n" + A % "tty: true", "leave its settings"),
         (A % "tty: true, tty: false", "is given again"),
     ],

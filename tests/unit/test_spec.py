@@ -161,6 +161,7 @@ def test_an_unknown_key_names_the_nearest_one(load, line, guess):
         ("models: {m: {path: tiny, ignore: x}}\n", "must be a list"),
         ("models: {m: {path: tiny, layout: hf-cache}}\n", "use flat"),
         ("models: {m: {path: token}}\n", "is not a directory"),
+        (f"models: {{m: {{path: {'a' * 300}}}}}\n", "does not exist"),
         ("images: {a: {pull: x:1}, b: {engine: docker.io/library/x:1}}\n", "images.a"),
         ("images: {a: {pull: x:1, tag: y:1}}\n", "tag goes with build only"),
         ("serial: 1.5\nmodels: {m: {path: tiny}}\n", "serial (line 4)"),
