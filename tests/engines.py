@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from sealift_installer.engine import Engine
+from sealift_installer.health import last_log_lines
 from sealift_installer.images import load_image
 from sealift_manifests.digests import Digest, digest_of
 from sealift_manifests.errors import EngineError
@@ -172,20 +173,17 @@ def loader(engine: Engine, noted: list[str]) -> Callable[[RawImage], RawImage]:
 
 
 def run(engine: Engine, reference: str, script: str, binds: list[str]) -> str:
-    """Run a shell line in a container and return all it wrote."""
+    """Run a shell line in a container and return the last lines it wrote."""
     wanted = {
         "Image": reference,
-        "Cmd": [SHELL, "sh", "-c", script],
-        "Tty": True,
+        "Cmd": [SHELL, "sh", "-c", f"exec 2>&1; {script}"],
         "HostConfig": {"NetworkMode": "none", "Binds": binds},
     }
     made = engine.send("POST", "/containers/create", wanted)["Id"]
     try:
-        engine.request("POST", f"/containers/{made}/start").close()
-        engine.request("POST", f"/containers/{made}/wait").close()
-        query = "stdout=1&stderr=1&follow=1"
-        with engine.request("GET", f"/containers/{made}/logs?{query}") as answer:
-            return b"".join(iter(answer.read, b"")).decode()
+        engine.send("POST", f"/containers/{made}/start")
+        engine.send("POST", f"/containers/{made}/wait")
+        return "\n".join(last_log_lines(engine, made))
     finally:
         engine.send("DELETE", f"/containers/{made}?force=1&v=1")
 
