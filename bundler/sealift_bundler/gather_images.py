@@ -5,7 +5,7 @@ Pulled images lie as blobs in the cache; built and found ones lie in the engine.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -103,7 +103,10 @@ def _pulled(
 ) -> GatheredImage:
     with place.report.progress(f"fetching image {name}", resolved.size) as progress:
         blobs = fetch(
-            resolved, place.cache / "blobs", progress, insecure=place.insecure
+            resolved,
+            place.cache / "blobs",
+            _steps_of_total(progress),
+            insecure=place.insecure,
         )
     return GatheredImage(
         name=name,
@@ -114,6 +117,18 @@ def _pulled(
         resolved=resolved,
         blobs=blobs,
     )
+
+
+def _steps_of_total(progress: Callable[[int], None]) -> Callable[[int], None]:
+    """Return a function to be told the bytes done so far, all in all."""
+    last = 0
+
+    def tell(total: int) -> None:
+        nonlocal last
+        progress(total - last)
+        last = total
+
+    return tell
 
 
 def _build(name: str, build: BuildSpec, spec: Spec, place: Workplace) -> None:
