@@ -11,10 +11,12 @@ import io
 import json
 import os
 import tarfile
+import time
 import uuid
 
 import pytest
 import zstandard
+from sealift_bundler.compose import parse_stack
 from sealift_bundler.engine.archive import (
     MAX_JSON,
     LayerReader,
@@ -37,7 +39,8 @@ from sealift_bundler.engine.save import (
     save_image,
     understand,
 )
-from sealift_bundler.init_template import static_busybox
+from sealift_bundler.init_template import init_files, static_busybox
+from sealift_bundler.spec_load import load_spec
 from sealift_manifests.digests import digest_of, from_hex
 from sealift_manifests.errors import (
     EngineError,
@@ -226,7 +229,8 @@ def test_a_secret_that_came_as_an_argument_is_found_in_the_history(
 
 @pytest.mark.docker
 def test_a_failed_build_shows_its_last_lines_and_masks_secrets(build, tmp_path):
-    bad = RUN % "/busybox cat /run/secrets/tok; exit 3"
+    # The pause lets BuildKit pass the output on before it reports the failure.
+    bad = RUN % "/busybox cat /run/secrets/tok; /busybox sleep 1; exit 3"
 
     with pytest.raises(ImageBuildError) as caught:
         build(bad, secrets={"tok": tmp_path / "token"})
@@ -249,6 +253,49 @@ def test_args_target_and_time_reach_the_build(build, engine):
     env = engine.images.get(tag).attrs["Config"]["Env"]
     assert {"SAID=a b", "TIME=12345"} <= set(env)
     assert any("building" in line or "naming" in line for line in lines)
+
+
+@pytest.mark.docker
+def test_the_first_bundles_image_serves_its_health_and_the_weights(engine, tmp_path):
+    for path, data in init_files("hello", with_image=True).items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(data)
+    spec = load_spec(tmp_path / "sealift.yaml")
+    tag = f"sealift-test-{uuid.uuid4().hex[:12]}:1"
+    context = spec.images["web"].build.context
+    stack = parse_stack(spec.stack, spec.references(), spec.models)
+
+    build_image(BuildRequest(context, tag, spec.platform))
+    container = engine.containers.run(
+        tag,
+        detach=True,
+        network_mode="none",
+        volumes={str(tmp_path / "models/tiny"): {"bind": "/www/models", "mode": "ro"}},
+    )
+    try:
+        wait_until_healthy(container)
+        user = container.exec_run(["/bin/busybox", "id", "-u"]).output
+        weights = fetch(container, "models/model.safetensors")
+    finally:
+        container.remove(force=True)
+        engine.images.remove(tag)
+
+    assert user == b"65534\n"
+    assert weights == (tmp_path / "models/tiny/model.safetensors").read_bytes()
+    assert [(s.image, s.models) for s in stack.services] == [("web", ("tiny",))]
+
+
+def wait_until_healthy(container):
+    deadline = time.monotonic() + 60
+    while container.attrs["State"].get("Health", {}).get("Status") != "healthy":
+        assert time.monotonic() < deadline, container.attrs["State"]
+        time.sleep(0.2)
+        container.reload()
+
+
+def fetch(container, path):
+    url = f"http://127.0.0.1:8080/{path}"
+    return container.exec_run(["/bin/busybox", "wget", "-q", "-O-", url]).output
 
 
 def test_an_engine_that_is_not_there_is_told_with_its_address(tmp_path):

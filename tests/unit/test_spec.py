@@ -1,14 +1,16 @@
 """The bundle spec: what it accepts, and that it says all that is wrong at once."""
 
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import safetensors
 import sealift_bundler
-from sealift_bundler.init_template import init_files
+from sealift_bundler.init_template import init_files, platform_of, static_busybox
 from sealift_bundler.spec import schema_bytes
 from sealift_bundler.spec_load import load_spec
-from sealift_manifests.errors import SpecError, UnpinnedSpecError
+from sealift_manifests.errors import SpecError, UnpinnedSpecError, UsageError
 
 DIGEST = "sha256:" + "ab" * 32
 HEAD = "sealift: 1\nname: acme-chat\nversion: 2026.11.1\n"
@@ -223,3 +225,29 @@ def test_a_new_spec_is_valid(tmp_path, with_image):
     assert (tmp_path / schema).read_bytes() == schema_bytes()
     assert spec.name == "hello"
     assert bool(spec.images) == with_image
+
+
+def test_the_first_weights_are_a_valid_safetensors_file():
+    tensors = list(
+        safetensors.deserialize(init_files("a")["models/tiny/model.safetensors"])
+    )
+
+    assert {name: tensor["shape"] for name, tensor in tensors} == {
+        "lm_head.weight": [64, 32],
+        "model.embed_tokens.weight": [64, 32],
+        "model.norm.weight": [32],
+    }
+    assert init_files("a") == init_files("a")
+
+
+def test_only_a_static_program_can_run_in_an_empty_image():
+    dynamic = Path(sys.executable).resolve().read_bytes()
+
+    assert platform_of(static_busybox()) in ("linux/amd64", "linux/arm64")
+    assert platform_of(dynamic) == ""
+    assert platform_of(b"#!/bin/sh\n") == ""
+
+
+def test_a_bundle_needs_a_proper_name():
+    with pytest.raises(UsageError, match="'My Bundle'"):
+        init_files("My Bundle")
