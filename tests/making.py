@@ -127,6 +127,7 @@ def model_files(seed: str = "a", *, size: int = 20_000) -> dict[str, bytes]:
 
 def write_files(folder: Path, files: Mapping[str, bytes | str]) -> Path:
     """Write files below a folder, which is made if it is missing."""
+    folder.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

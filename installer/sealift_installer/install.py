@@ -15,6 +15,7 @@ from sealift_manifests.index import Content
 from sealift_manifests.media import Media
 from sealift_manifests.names import volume_name
 from sealift_manifests.trust import Accepted
+from sealift_manifests.verify import verify_outline
 
 from sealift_installer import releases, space, store, trees
 from sealift_installer.engine import EngineFacts
@@ -58,10 +59,10 @@ def install(host: Host, places: Sequence[str], options: InstallOptions) -> Insta
             host.layout, bundle, allow_downgrade=options.downgrade_reason is not None
         )
         facts = host.engine_for(bundle.manifest)
-        check_room(host, bundle, make_plan(host, bundle, facts, repair=False), facts)
+        check_before(host, bundle, make_plan(host, bundle, facts, repair=False), facts)
         with host.locked():
             plan = make_plan(host, bundle, facts, repair=options.repair)
-            check_room(host, bundle, plan, facts)
+            check_before(host, bundle, plan, facts)
             path = host.layout.release(bundle.manifest, bundle.root)
             if not plan.is_empty:
                 apply(host, bundle, plan, facts)
@@ -107,12 +108,22 @@ def make_plan(
     return plan_install(manifest, state)
 
 
-def check_room(
+def check_before(
     host: Host, bundle: Bundle, plan: InstallPlan, facts: Optional[EngineFacts]
 ) -> None:
-    """Raise PreflightError unless every file system can take what will be written."""
+    """Raise for what would stop the plan half-way and can be known before it.
+
+    That is a damaged small file or a pack that is not there, or a file system that
+    cannot take what will be written.
+    """
     if plan.is_empty:
         return
+    stack = bundle.manifest.stack
+    needed = {content.digest for content in plan.contents}
+    needed.update(blob.digest for image in plan.images for blob in image.blobs)
+    if stack and plan.write_release:
+        needed.update(file.digest for file in stack.files)
+    verify_outline(bundle, needed)
     block = space.probe(host.layout.state).block
     needs = [space.weights_need(host.layout.state, plan.contents, plan.trees, block)]
     if facts and facts.is_local and os.path.isdir(facts.root_dir):

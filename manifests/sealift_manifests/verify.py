@@ -9,7 +9,17 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Callable, Dict, Iterator, List, Optional, Set, Tuple
+from typing import (
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+)
 
 from sealift_manifests.bundle import Bundle, users_of
 from sealift_manifests.digests import Digest, digest_of, from_hex
@@ -55,11 +65,8 @@ class Damage:
 
 def find_damage(bundle: Bundle, progress: Progress) -> Tuple[Damage, ...]:
     """Measure every signed file of the bundle; return all that is wrong."""
-    packs = {pack.name for pack in bundle.index.packs}
-    small = [name for name in bundle.sums if name not in packs]
-    damages = [damage for name in sorted(small) for damage in _small(bundle, name)]
-    files, faults = _present_packs(bundle)
-    damages += faults
+    files, faults = _present_packs(bundle, range(len(bundle.index.packs)))
+    damages = [*_small_files(bundle), *faults]
     bad = _bad_chunks(bundle, files, progress)
     for number, chunks in sorted(bad.items()):
         damages.append(_changed(bundle, files[number], number, chunks))
@@ -68,7 +75,22 @@ def find_damage(bundle: Bundle, progress: Progress) -> Tuple[Damage, ...]:
 
 def verify_payload(bundle: Bundle, progress: Progress) -> None:
     """Raise DigestMismatchError or PayloadError naming all that is damaged."""
-    damages = find_damage(bundle, progress)
+    _refuse(find_damage(bundle, progress), "Everything else is good.")
+
+
+def verify_outline(bundle: Bundle, digests: Iterable[Digest]) -> None:
+    """Raise for what shows before the packs are read: for use before any change.
+
+    Compares the small files, and wants the packs that hold these contents to be
+    there in full size.
+    """
+    chunks, contents = bundle.index.chunks, bundle.index.contents
+    packs = {chunks[n].pack for digest in digests for n in contents[digest].chunks}
+    _, faults = _present_packs(bundle, sorted(packs))
+    _refuse((*_small_files(bundle), *faults), "Nothing was changed.")
+
+
+def _refuse(damages: Sequence[Damage], rest: str) -> None:
     if not damages:
         return
     message = "\n".join(str(damage) for damage in damages)
@@ -77,9 +99,15 @@ def verify_payload(bundle: Bundle, progress: Progress) -> None:
     names = ", ".join(dict.fromkeys(damage.name for damage in damages))
     raise kind(
         f"the bundle is not whole:\n{message}",
-        hint=f"Copy {names} to the medium again from where the bundle was built, and "
-        "verify again. Everything else is good.",
+        hint=f"Copy {names} to the medium again from where the bundle was built, or "
+        f"name every medium that the bundle lies on; then try again. {rest}",
     )
+
+
+def _small_files(bundle: Bundle) -> List[Damage]:
+    packs = {pack.name for pack in bundle.index.packs}
+    small = [name for name in bundle.sums if name not in packs]
+    return [damage for name in sorted(small) for damage in _small(bundle, name)]
 
 
 def _small(bundle: Bundle, name: str) -> Iterator[Damage]:
@@ -90,10 +118,13 @@ def _small(bundle: Bundle, name: str) -> Iterator[Damage]:
         yield Damage(name, name, kind, error.message)
 
 
-def _present_packs(bundle: Bundle) -> Tuple[Dict[int, MediaFile], List[Damage]]:
+def _present_packs(
+    bundle: Bundle, numbers: Iterable[int]
+) -> Tuple[Dict[int, MediaFile], List[Damage]]:
     files: Dict[int, MediaFile] = {}
     faults: List[Damage] = []
-    for number, pack in enumerate(bundle.index.packs):
+    for number in numbers:
+        pack = bundle.index.packs[number]
         try:
             file = bundle.pack_file(number)
         except PayloadError:
