@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sealift_manifests.errors import SourceContentError
 from sealift_manifests.model import ModelEntry, ModelSource
 
 from sealift_bundler.lock import LocalPin, Lock, ModelPin, local_path, model_pin
@@ -14,9 +15,14 @@ from sealift_bundler.models.hub import resolve_revision, select
 from sealift_bundler.models.hub_download import snapshot
 from sealift_bundler.models.hub_values import HubFile, HubRevision
 from sealift_bundler.models.local import scan_directory
+from sealift_bundler.models.safetensors_header import read_header
 from sealift_bundler.pack_models import GatheredModel, SourceFile, inspect_files
 from sealift_bundler.report import Report
 from sealift_bundler.spec import ModelSpec, Spec
+
+_SMALL = 64 << 20
+"""Files up to this many bytes are read again without a thought."""
+_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -91,13 +97,41 @@ def _from_hub(
     source = ModelSource(
         "huggingface", revision.repo, revision.revision, revision.commit
     )
-    return _gathered(name, model, source, files)
+    try:
+        return _gathered(name, model, source, files)
+    except SourceContentError:
+        _refuse_wrong_copies(files)
+        raise
 
 
 def _hub_file(revision: HubRevision, file: HubFile, place: Path) -> SourceFile:
     check = expected_check(revision, file, place)
     blob = file.sha256 or file.git_sha1
     return SourceFile(file.path, place, file.size, blob, check)
+
+
+def _refuse_wrong_copies(files: Sequence[SourceFile]) -> None:
+    """Raise for a file that looks wrong because its copy here is wrong.
+
+    The copy is forgotten then: kept, it would fail every later build as well.
+    """
+    for file in files:
+        if file.check and (file.size <= _SMALL or _has_untrue_header(file)):
+            with file.source.open("rb") as stream:
+                while data := stream.read(_BLOCK):
+                    file.check.update(data)
+            file.check.finish()
+
+
+def _has_untrue_header(file: SourceFile) -> bool:
+    if not file.path.endswith(".safetensors"):
+        return False
+    try:
+        with file.source.open("rb") as stream:
+            read_header(stream, file.size, file.path)
+    except SourceContentError:
+        return True
+    return False
 
 
 def _from_directory(name: str, model: ModelSpec, place: Workplace) -> GatheredModel:
