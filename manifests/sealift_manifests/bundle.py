@@ -19,6 +19,7 @@ from sealift_manifests.media import Media, MediaFile
 from sealift_manifests.model import MAX_MANIFEST, Manifest, parse_manifest
 from sealift_manifests.parallel import ordered_map
 from sealift_manifests.sums import MAX_SUMS, SUMS_NAME, parse_sums
+from sealift_manifests.trees import format_listing
 from sealift_manifests.trust import Accepted, Trust, check_signatures
 
 MANIFEST_NAME = "manifest.json"
@@ -160,7 +161,8 @@ def check_consistent(
     if names != listed or len(names) != len(index.packs):
         raise ManifestError("index and SHA256SUMS name different packs", hint=_RECOPY)
     for model in manifest.models:
-        if sums.get(model.listing_name) != model.tree:
+        listing = format_listing(model.layout, model.source, model.files)
+        if not sums.get(model.listing_name) == model.tree == digest_of(listing):
             raise ManifestError(
                 f"{model.listing_name} is not the list of model {model.name}",
                 hint=_RECOPY,

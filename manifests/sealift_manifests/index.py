@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any, Dict, List, NamedTuple, Tuple
 
 from sealift_manifests import strictjson
-from sealift_manifests.codecs import CODECS, RAW, SHUFFLE_ZSTD
-from sealift_manifests.digests import Digest
+from sealift_manifests.codecs import CODECS, RAW, SHUFFLE_ZSTD, WIDTHS
+from sealift_manifests.digests import Digest, digest_of
 from sealift_manifests.errors import ManifestError
 from sealift_manifests.model import FORMAT, KNOWN_FEATURES, check_version
 
@@ -20,6 +20,7 @@ MAX_INDEX = 1 << 30
 MAX_CHUNK = 8 << 20
 """The most bytes that one chunk decodes to."""
 
+_OF_NOTHING = digest_of(b"")
 _HINT = "The index is damaged or was not made by Sealift. Do not use the bundle."
 
 
@@ -86,9 +87,13 @@ def parse_index(data: bytes, where: str = "index.json") -> Index:
     try:
         unknown = set(value) - {"format", "features", "packs", "chunks", "contents"}
         _require(not unknown, f"unknown field {sorted(unknown)}")
-        packs = tuple(_pack(item) for item in value["packs"])
-        chunks = tuple(_chunk(item) for item in value["chunks"])
-        listed = [_content(item, chunks) for item in value["contents"]]
+        packs = tuple(_pack(item) for item in _list(value["packs"]))
+        chunks = tuple(_chunk(item) for item in _list(value["chunks"]))
+        _require(
+            len({chunk.digest for chunk in chunks}) == len(chunks),
+            "a chunk is stored twice",
+        )
+        listed = [_content(item, chunks) for item in _list(value["contents"])]
         index = Index(packs, chunks, {content.digest: content for content in listed})
         _require(len(index.contents) == len(listed), "a content appears twice")
         _check_places(index)
@@ -119,6 +124,11 @@ def _content_value(content: Content) -> Dict[str, Any]:
     }
 
 
+def _list(value: Any) -> List[Any]:
+    _require(type(value) is list, f"{value!r:.80} is not a list")
+    return list(value)
+
+
 def _number(value: Any) -> int:
     _require(type(value) is int and value >= 0, f"{value!r} is not a count")
     return int(value)
@@ -127,7 +137,8 @@ def _number(value: Any) -> int:
 def _pack(item: Dict[str, Any]) -> Pack:
     _require(set(item) == {"name", "size"}, f"pack with fields {sorted(item)}")
     _require(type(item["name"]) is str, "a pack's name is not text")
-    return Pack(item["name"], _number(item["size"]))
+    _require(_number(item["size"]) > 0, f"{item['name']} is empty")
+    return Pack(item["name"], item["size"])
 
 
 def _chunk(item: Dict[str, Any]) -> Chunk:
@@ -135,6 +146,7 @@ def _chunk(item: Dict[str, Any]) -> Chunk:
     codec = fields.pop("codec")
     _require(codec in CODECS, f"unknown codec {codec!r}")
     width = _number(fields.pop("width")) if codec == SHUFFLE_ZSTD else 1
+    _require(codec != SHUFFLE_ZSTD or width in WIDTHS, f"elements of {width} bytes")
     digest, size = Digest(fields.pop("digest")), _number(fields.pop("size"))
     pack, offset = _number(fields.pop("pack")), _number(fields.pop("offset"))
     if codec == RAW:
@@ -153,10 +165,13 @@ def _content(item: Dict[str, Any], chunks: Tuple[Chunk, ...]) -> Content:
     content = Content(
         Digest(item["digest"]),
         _number(item["size"]),
-        tuple(_number(n) for n in item["chunks"]),
+        tuple(_number(n) for n in _list(item["chunks"])),
     )
     size = sum(chunks[n].size for n in content.chunks)
     _require(size == content.size, f"{content.digest} has chunks of {size} bytes")
+    if len(content.chunks) < 2:
+        alone = [chunks[n].digest for n in content.chunks] or [_OF_NOTHING]
+        _require(alone == [content.digest], f"{content.digest} is not its only chunk")
     return content
 
 

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import Dict, Iterable, List, Tuple
+from typing import Dict, Iterable, Iterator, List, Set, Tuple
 
 from sealift_manifests import ustar
 from sealift_manifests.errors import PayloadError
 from sealift_manifests.paths import is_outer_name
-from sealift_manifests.sums import SUMS_NAME
+from sealift_manifests.sums import MAX_SUMS, SUMS_NAME
 
 _OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 """O_NONBLOCK: a FIFO in place of a file must not hang the installer."""
+
+_MAX_MEMBERS = MAX_SUMS // 68
+"""More files than SHA256SUMS has room for lines."""
 
 
 class MediaFile:
@@ -144,10 +147,8 @@ class Media:
         fd, total = self._open(path)
         archive = MediaFile(fd, path, 0, total)
         try:
-            for name, start, size in ustar.members(archive.read_at, total):
-                base = name.rpartition("/")[2]
-                if is_outer_name(base):
-                    self._keep(base, MediaFile(fd, f"{path}:{name}", start, size))
+            for base, file in _members(archive, fd, total):
+                self._keep(base, file)
         except (ValueError, PayloadError) as error:
             raise PayloadError(
                 f"{path} is not a whole Sealift tar: {error}",
@@ -180,6 +181,28 @@ class Media:
                 hint=f"Media of one bundle carry the same {SUMS_NAME}. Give the media "
                 "of one bundle only.",
             )
+
+
+def _members(
+    archive: MediaFile, fd: int, total: int
+) -> Iterator[Tuple[str, MediaFile]]:
+    """Yield name and place of each file; ValueError unless all lie in one folder.
+
+    Two of one name would be one file to us and another to who unpacks the tar.
+    """
+    folders: Set[str] = set()
+    names: Set[str] = set()
+    for name, start, size in ustar.members(archive.read_at, total):
+        folder, _, base = name.rpartition("/")
+        folders.add(folder)
+        if not is_outer_name(base) or "/" in folder or len(folders) > 1:
+            raise ValueError(f"{name!a} does not lie in its one folder")
+        if base.lower() in names:
+            raise ValueError(f"it has {name!a} twice")
+        names.add(base.lower())
+        if len(names) > _MAX_MEMBERS:
+            raise ValueError("it has more members than a bundle has files")
+        yield base, MediaFile(fd, f"{archive.label}:{name}", start, size)
 
 
 def _bundle_directory(path: str) -> str:

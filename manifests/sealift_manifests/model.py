@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Dict, Iterator, Optional, Tuple
 
 from sealift_manifests import records, strictjson
 from sealift_manifests.digests import Digest
 from sealift_manifests.errors import FormatVersionError, ManifestError
+from sealift_manifests.names import parse_reference
 from sealift_manifests.paths import check_inner_paths, is_label, is_version
 
 FORMAT = 1
@@ -18,9 +20,20 @@ KNOWN_FEATURES: Tuple[str, ...] = ()
 
 PLATFORMS = ("linux/amd64", "linux/arm64")
 LAYOUTS = ("flat", "hf-cache")
+DEFAULT_BRANCH = "main"
+"""What a client asks the Hub for when it names no revision."""
+
 MAX_MANIFEST = 256 << 20
 """The largest accepted manifest.json, in bytes."""
 
+MANIFEST_TYPES = (
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+)
+CONFIG_TYPES = (
+    "application/vnd.oci.image.config.v1+json",
+    "application/vnd.docker.container.image.v1+json",
+)
 LAYER_TYPES = (
     "application/vnd.oci.image.layer.v1.tar",
     "application/vnd.oci.image.layer.v1.tar+gzip",
@@ -29,12 +42,13 @@ LAYER_TYPES = (
 )
 
 _BLOB_NAME = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")
-_CREATED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z")
-_HUB_PART = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+_CREATED = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z\Z")
+_HUB_PART = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,95}"
 _REPO = re.compile(rf"(?:{_HUB_PART}/)?{_HUB_PART}\Z")
 _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
-_TAG = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
-_REFERENCE = re.compile(rf"[a-z0-9][A-Za-z0-9._:/-]*/[a-z0-9._/-]+:{_TAG}\Z")
+_SERVICE = re.compile(r"[A-Za-z0-9._-]{1,255}\Z")
+_NOTE = re.compile(r"[ -~]{1,512}\Z")
+"""Text that only people read: printable, so that showing it is safe."""
 
 
 def _require(condition: object, message: str) -> None:
@@ -70,6 +84,10 @@ class ModelFile(FileEntry):
             self.blob is None or _BLOB_NAME.match(self.blob),
             f"{self.path}: {self.blob!r} is not a Hub blob name",
         )
+        _require(
+            len(self.blob or "") != 64 or self.blob == self.digest.hex,
+            f"{self.path}: its blob name is another sha256 than its digest",
+        )
 
 
 @dataclass(frozen=True)
@@ -87,6 +105,9 @@ class ModelSource:
             _require(_REPO.match(self.repo or ""), f"bad repo {self.repo!r}")
             _require(_COMMIT.match(self.commit or ""), f"bad commit {self.commit!r}")
             check_inner_paths([self.revision or ""])
+        else:
+            hub = (self.repo, self.revision, self.commit)
+            _require(hub == (None, None, None), "a path has no repo or revision")
 
 
 @dataclass(frozen=True)
@@ -113,7 +134,16 @@ class ModelEntry:
         check_inner_paths(file.path for file in self.files)
         if self.layout == "hf-cache":
             _require(self.source.kind == "huggingface", "hf-cache needs a Hub repo")
-            _require(all(f.blob for f in self.files), "hf-cache needs blob names")
+            self._check_hub_names()
+
+    def _check_hub_names(self) -> None:
+        """Check that no two names of the Hub cache are in each other's way."""
+        check_inner_paths(sorted({self.source.revision or "", DEFAULT_BRANCH}))
+        blobs: Dict[Optional[str], Digest] = {}
+        for file in self.files:
+            _require(file.blob, f"{file.path}: hf-cache needs a blob name")
+            same = blobs.setdefault(file.blob, file.digest) == file.digest
+            _require(same, f"{file.path}: two files have the blob name {file.blob}")
 
     @property
     def size(self) -> int:
@@ -134,6 +164,9 @@ class Descriptor:
     digest: Digest
     size: int
 
+    def __post_init__(self) -> None:
+        _require(self.size >= 0, f"blob {self.digest.short}: the size is negative")
+
 
 @dataclass(frozen=True)
 class LayerEntry(Descriptor):
@@ -143,8 +176,15 @@ class LayerEntry(Descriptor):
     diff_size: int
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _require(
             self.media_type in LAYER_TYPES, f"layer of media type {self.media_type!r}"
+        )
+        _require(self.diff_size >= 0, f"layer {self.digest.short}: negative diff_size")
+        _require(
+            self.media_type.endswith("gzip")
+            or (self.diff_id, self.diff_size) == (self.digest, self.size),
+            f"layer {self.digest.short} is plain, but its diff_id is another digest",
         )
 
 
@@ -162,6 +202,7 @@ class ImageSource:
 
     def __post_init__(self) -> None:
         _require(self.kind in ("pull", "build", "engine"), f"kind {self.kind!r}")
+        _require(_NOTE.match(self.reference), f"bad reference {self.reference!r}")
 
 
 @dataclass(frozen=True)
@@ -184,8 +225,22 @@ class ImageEntry:
 
     def __post_init__(self) -> None:
         _require(is_label(self.name), f"bad image name {self.name!r}")
-        _require(_REFERENCE.match(self.reference), f"bad name {self.reference!r}")
+        found = parse_reference(self.reference)
+        _require(
+            found.tag and not found.digest and str(found) == self.reference,
+            f"{self.reference!r} is not a name with registry and tag",
+        )
         _require(self.platform in PLATFORMS, f"unknown platform {self.platform!r}")
+        _require(
+            self.manifest.media_type in MANIFEST_TYPES
+            and self.config.media_type in CONFIG_TYPES,
+            f"image {self.name} has a manifest or config of an unknown media type",
+        )
+
+    @property
+    def tag(self) -> str:
+        """The tag it is loaded under."""
+        return self.reference.rpartition(":")[2]
 
     @property
     def blobs(self) -> Tuple[Descriptor, ...]:
@@ -206,6 +261,9 @@ class Service:
     image: str
     models: Tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        _require(_SERVICE.match(self.name), f"bad service name {self.name!r}")
+
 
 @dataclass(frozen=True)
 class StackEntry:
@@ -222,6 +280,8 @@ class StackEntry:
             self.compose in {file.path for file in self.files},
             f"the compose file {self.compose!r} is not among the stack's files",
         )
+        names = {service.name for service in self.services}
+        _require(len(names) == len(self.services), "a service appears twice")
 
 
 @dataclass(frozen=True)
@@ -255,12 +315,16 @@ class Manifest:
         _require(0 < self.serial <= strictjson.MAX_INTEGER, "serial out of range")
         _require(self.platform in PLATFORMS, f"unknown platform {self.platform!r}")
         _require(_CREATED.match(self.created), f"bad time {self.created!r}")
+        datetime.strptime(self.created, "%Y-%m-%dT%H:%M:%SZ")
+        _require(_NOTE.match(self.builder), f"bad builder {self.builder!r}")
         for what, names in (
             ("model", [m.name for m in self.models]),
             ("image", [i.name for i in self.images]),
             ("image reference", [i.reference for i in self.images]),
         ):
             _require(len(names) == len(set(names)), f"a {what} appears twice")
+        for image in self.images:
+            _check_image(image, self.platform)
         if self.stack:
             _check_services(self.stack, self)
 
@@ -275,6 +339,15 @@ class Manifest:
         if self.stack:
             for entry in self.stack.files:
                 yield entry.digest, entry.size, f"stack: {entry.path}"
+
+
+def _check_image(image: ImageEntry, platform: str) -> None:
+    _require(image.platform == platform, f"image {image.name} is for another platform")
+    # Else loading it could take a tag away from what the host has already.
+    _require(
+        image.tag.endswith(image.manifest.digest.short),
+        f"the tag of {image.reference} does not end with the image's digest",
+    )
 
 
 def _check_services(stack: StackEntry, manifest: Manifest) -> None:

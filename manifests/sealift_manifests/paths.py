@@ -13,9 +13,12 @@ from typing import Dict, Iterable
 
 from sealift_manifests.errors import UnsafePathError
 
-_OUTER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
+_OUTER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}(?<!\.)\Z")
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?\Z")
 _VERSION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?\Z")
+
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""Controls, line separators, and what turns the direction of writing."""
 
 MAX_PATH = 1024
 """The longest inner path, in UTF-8 bytes; one part of it has at most 255."""
@@ -82,7 +85,7 @@ def check_inner_paths(paths: Iterable[str]) -> None:
 def _fault(path: str) -> str:
     if not path or path.startswith("/"):
         return "is empty or absolute"
-    if any(ord(c) < 32 or ord(c) == 127 or c == "\\" for c in path):
+    if _UNPRINTABLE.search(path) or "\\" in path:
         return "has a control character or a backslash"
     try:
         encoded = path.encode("utf-8")

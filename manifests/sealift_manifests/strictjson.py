@@ -36,13 +36,17 @@ def load(data: bytes, where: str) -> Any:
     `where` names the document in errors.
     """
     try:
-        return json.loads(
+        value = json.loads(
             data.decode("ascii"),
             object_pairs_hook=_unique_object,
             parse_constant=_refuse_constant,
             parse_float=_refuse_float,
             parse_int=_bounded_int,
         )
+        if b"\\u" in data:
+            # Half a surrogate pair is no character: it could not even be printed.
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+        return value
     except (ValueError, RecursionError) as error:
         raise ManifestError(
             f"{where} is not strict JSON: {error}", hint=_DAMAGED
@@ -68,6 +72,8 @@ def _refuse_float(text: str) -> Any:
 
 def _bounded_int(text: str) -> int:
     value = int(text[:20])
+    if text == "-0":
+        raise ValueError("-0 is not an integer to every reader")
     if len(text) > 20 or abs(value) > MAX_INTEGER:
         raise ValueError(f"{text[:20]} is beyond 2^53")
     return value

@@ -16,6 +16,8 @@ SUMS_NAME = "SHA256SUMS"
 MAX_SUMS = 4 << 20
 """The largest accepted SHA256SUMS, in bytes."""
 
+_ROOT = re.compile(re.escape(SUMS_NAME) + r"(?:\..*)?\Z", re.IGNORECASE)
+"""The list itself and its signatures: made after it, so it cannot hold them."""
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)\Z")
 _HINT = "The file was damaged or not made by Sealift. Do not use the bundle."
 
@@ -37,8 +39,17 @@ def parse_sums(data: bytes) -> Dict[str, Digest]:
         match = _LINE.match(line)
         if not match or not is_outer_name(match.group(2)):
             raise ManifestError(f"{SUMS_NAME} line {number} is malformed", hint=_HINT)
+        if _ROOT.match(match.group(2)):
+            raise ManifestError(
+                f"{SUMS_NAME} line {number} lists {match.group(2)}, which it cannot",
+                hint=_HINT,
+            )
         names.append(match.group(2))
         result[match.group(2)] = from_hex(match.group(1))
     if names != sorted(result):
         raise ManifestError(f"{SUMS_NAME} is not sorted, each name once", hint=_HINT)
+    if len({name.lower() for name in names}) != len(names):
+        raise ManifestError(
+            f"{SUMS_NAME} has two names that differ only in case", hint=_HINT
+        )
     return result

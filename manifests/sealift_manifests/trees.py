@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import Iterator, List, Optional, Tuple
 
 from sealift_manifests.digests import Digest, digest_of
-from sealift_manifests.model import ModelEntry, ModelFile, ModelSource
-
-DEFAULT_BRANCH = "main"
-"""What a client asks the Hub for when it names no revision."""
+from sealift_manifests.model import (
+    DEFAULT_BRANCH,
+    ModelEntry,
+    ModelFile,
+    ModelSource,
+)
 
 
 @dataclass(frozen=True)

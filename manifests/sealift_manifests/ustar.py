@@ -21,14 +21,16 @@ _CHECKSUM = slice(148, 156)
 def header(name: str, size: int, mtime: int = 0) -> bytes:
     """Return the header block of a regular file of `size` bytes, mode 0644.
 
-    `name` has at most 100 ASCII characters. `mtime` is in seconds since 1970.
-    Sizes from 8 GiB up are written in base 256, as GNU tar does.
+    `name` is ASCII; one of more than 100 characters is split at its last slash, into
+    at most 155 and 100. `mtime` is in seconds since 1970. Sizes from 8 GiB up are
+    written in base 256, as GNU tar does.
     """
-    encoded = name.encode("ascii")
-    if len(encoded) > 100:
+    folder, _, base = name.rpartition("/") if len(name) > 100 else ("", "", name)
+    if len(folder) > 155 or len(base) > 100:
         raise ValueError(f"{name!r} is too long for ustar")
     block = bytearray(BLOCK)
-    block[0 : len(encoded)] = encoded
+    block[0 : len(base)] = base.encode("ascii")
+    block[345 : 345 + len(folder)] = folder.encode("ascii")
     block[100:124] = b"0000644\x000000000\x000000000\x00"
     block[124:136] = _size_field(size)
     block[136:148] = b"%011o\x00" % mtime
@@ -52,16 +54,17 @@ def parse_header(block: bytes) -> Optional[Tuple[str, int]]:
         return None
     if len(block) != BLOCK or block[257:263] != b"ustar\x00":
         raise ValueError("not a ustar header")
-    if int(block[_CHECKSUM].rstrip(b" \x00"), 8) != _checksum(bytearray(block)):
+    if _octal(block[_CHECKSUM]) != _checksum(bytearray(block)):
         raise ValueError("a header with a wrong checksum")
-    if block[156:157] not in (b"0", b"\x00") or block[345:500].strip(b"\x00"):
+    if block[156:157] not in (b"0", b"\x00"):
         raise ValueError("a member that is not a plain regular file")
     size_field = block[124:136]
-    if size_field[0] & 0x80:
+    if size_field[0] == 0x80:
         size = int.from_bytes(size_field[1:], "big")
     else:
-        size = int(size_field.rstrip(b" \x00"), 8)
-    return block[:100].rstrip(b"\x00").decode("ascii"), size
+        size = _octal(size_field)
+    folder, name = _text(block[345:500]), _text(block[:100])
+    return (f"{folder}/{name}" if folder else name), size
 
 
 def members(read_at: ReadAt, total: int) -> Iterator[Tuple[str, int, int]]:
@@ -81,6 +84,21 @@ def members(read_at: ReadAt, total: int) -> Iterator[Tuple[str, int, int]]:
         if offset + BLOCK > total:
             raise ValueError(f"the archive ends inside or right after {name}")
         yield name, data, size
+
+
+def _octal(field: bytes) -> int:
+    # int() alone would take signs and underscores: a negative size walks backwards.
+    digits = field.rstrip(b" \x00")
+    if not digits or digits.strip(b"01234567"):
+        raise ValueError("a number in a header that is not octal")
+    return int(digits, 8)
+
+
+def _text(field: bytes) -> str:
+    text = field.rstrip(b"\x00")
+    if b"\x00" in text:
+        raise ValueError("a name with a NUL in it")
+    return text.decode("ascii")
 
 
 def _size_field(size: int) -> bytes:

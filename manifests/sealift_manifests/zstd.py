@@ -17,8 +17,8 @@ from typing import Any, Callable, NamedTuple, Optional
 from sealift_manifests.digests import Buffer
 from sealift_manifests.errors import ManifestError, PreflightError
 
-MAX_WINDOW = 1 << 27
-"""What a stock `zstd -d` accepts; a larger window makes a decoder take gigabytes."""
+MAX_WINDOW = 8 << 20
+"""What every decoder has to support (RFC 8878), and the largest chunk."""
 
 _MAGIC = b"\x28\xb5\x2f\xfd"
 _SONAME = "libzstd.so.1"
