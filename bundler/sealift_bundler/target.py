@@ -19,6 +19,11 @@ from sealift_manifests import ustar
 from sealift_manifests.digests import Buffer
 from sealift_manifests.errors import BusyError, OutputError, SealiftError
 
+_UNWRITABLE = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.EEXIST, errno.ENOTDIR, errno.EFBIG),
+)
+
 
 class Sink(Protocol):
     """An open file of the bundle. Closing it makes it durable."""
@@ -193,17 +198,29 @@ def _sync_directory(path: Path) -> None:
 def _lock(path: Path, final: Path) -> Iterator[None]:
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not _is_held(fd, path):
             raise BusyError(
                 f"another build is writing {final}",
                 hint="Wait until it has finished, or build into another directory.",
-            ) from error
-        yield
-        path.unlink(missing_ok=True)
+            )
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
     finally:
         os.close(fd)
+
+
+def _is_held(fd: int, path: Path) -> bool:
+    """Lock an open file, and say whether it is still the one at `path`.
+
+    A build that ends removes its lock file, maybe after this one has opened it.
+    """
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.path.samestat(os.fstat(fd), path.stat())
+    except (BlockingIOError, FileNotFoundError):
+        return False
 
 
 @contextmanager
@@ -221,7 +238,7 @@ def _output_faults(directory: Path) -> Iterator[None]:
                 hint="Make room there, or choose another place with -o. Downloads are "
                 "kept: the next run does not repeat them.",
             ) from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EFBIG):
+        if error.errno in _UNWRITABLE:
             raise OutputError(
                 f"{directory} cannot be written: {error.strerror}",
                 hint="Choose another place with -o, or a smaller --part-size for "
