@@ -545,13 +545,26 @@ def test_a_save_that_ends_after_any_byte_is_refused():
 
 
 def test_a_blob_that_does_not_fit_its_name_is_refused():
-    for which in (0, -1):
-        image = Image(b"one")
-        data = (image.packed[0], image.config)[which]
-        image.files[name(data)] = data + b" "
+    packed_otherwise, reworded = Image(b"one"), Image(b"one")
+    layer = name(packed_otherwise.packed[0])
+    packed_otherwise.files[layer] = gzip.compress(packed_otherwise.plain[0], 0)
+    reworded.files[name(reworded.config)] += b" "
 
-        with pytest.raises(SourceContentError):
+    for image in (packed_otherwise, reworded):
+        with pytest.raises(SourceContentError, match="does not hold the bytes"):
             image.read()
+
+
+def test_a_store_that_stops_early_is_a_mistake_of_ours():
+    with pytest.raises(ValueError, match="did not read"):
+        Image(b"one").read(store=lambda stream: (digest_of(stream.read(9)), 9))
+
+
+def test_an_archive_without_end_is_refused(monkeypatch):
+    monkeypatch.setattr("sealift_bundler.engine.archive._MAX_MEMBERS", 3)
+
+    with pytest.raises(SourceContentError, match="more than 3 members"):
+        Image(b"one").read()
 
 
 def test_a_layer_that_does_not_fit_the_config_is_missing():

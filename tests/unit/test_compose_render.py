@@ -63,7 +63,8 @@ networks:
 def stack(tmp_path):
     """Parse a Compose file from its text, with the files it may refer to."""
     (tmp_path / "nginx.conf").write_text("events {}\n")
-    (tmp_path / "web.env").write_text("A=1\n")
+    for file in ("web.env", "WEB.env"):
+        (tmp_path / file).write_text("A=1\n")
     (tmp_path / "data").mkdir()
 
     def parse(text):
@@ -212,6 +213,7 @@ A = "services: {a: {image: web, %s}}"
         (A % "volumes: [./nginx.conf:/d:rw]", "leave out rw"),
         (A % "volumes: [{source: chat}]", "mapping with a target"),
         (A % "env_file: no.env", "does not exist"),
+        (A % "env_file: [web.env, WEB.env]", "one name on some file systems"),
         (A % "env_file: /etc/passwd", "below the Compose file"),
         (A % "extends: {service: b}", "YAML anchor"),
         (A % "gpus: all", "capabilities: [gpu]"),

@@ -181,6 +181,18 @@ def test_what_is_no_spec_at_all_is_a_spec_error(load, text):
         load(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &a [*a]\n",
+        "a0: &a0 [x]\n"
+        + "".join(f"a{n + 1}: &a{n + 1} [{f'*a{n}, ' * 9}]\n" for n in range(9)),
+    ],
+)
+def test_aliases_cannot_make_a_spec_endless(load, text):
+    assert any("an alias repeats itself" in told for told in faults(load, text))
+
+
 def test_a_missing_spec_is_a_spec_error(tmp_path):
     with pytest.raises(SpecError, match="cannot be read"):
         load_spec(tmp_path / "sealift.yaml")

@@ -106,10 +106,6 @@ class LayerReader:
             try:
                 plain = self._inflater.decompress(data, _READ)
                 data = self._inflater.unconsumed_tail
-                while len(plain) == _READ:
-                    self._measure(plain)
-                    plain = self._inflater.decompress(data, _READ)
-                    data = self._inflater.unconsumed_tail
             except zlib.error as error:
                 raise self._broken(str(error)) from error
             self._measure(plain)
