@@ -110,17 +110,16 @@ def test_it_needs_nothing_but_the_standard_library(python, carried, tmp_path):
 
 
 def test_what_is_not_of_the_standard_library_is_noticed(tmp_path):
-    (tmp_path / "x.py").write_text("import sys; sys.path.insert(0, sys.argv[1])\n")
-    (tmp_path / "site-packages").mkdir()
-    (tmp_path / "site-packages/stranger.py").write_text("")
-    with (tmp_path / "x.py").open("a") as program:
-        program.write("import stranger\n")
+    packages = tmp_path / "site-packages"
+    packages.mkdir()
+    (packages / "stranger.py").write_text("")
+    program = tmp_path / "program.py"
+    program.write_text(
+        f"import sys\nsys.path.insert(0, {str(packages)!r})\nimport stranger\n"
+    )
     (python, *_) = hosts.all_pythons()
 
-    done = run(
-        [python.path, "-S", "-I", "-B", "-c", _IMPORTS, tmp_path / "x.py"]
-        + [tmp_path / "site-packages"]
-    )
+    done = run([python.path, "-S", "-I", "-B", "-c", _IMPORTS, program])
 
     assert "foreign: stranger" in done.out
     assert "paths: []" not in done.out

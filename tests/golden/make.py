@@ -8,18 +8,16 @@ keys it signs with are thrown away, so a second run gives other signatures.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import struct
 import sys
 import tempfile
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import registries
 from hubserver import HubServer
-from making import a_key, run, sealift, write_files
+from making import a_key, noise, run, sealift, write_files
+from mixed import safetensors, text, weights
 from sealift_bundler.keygen import generate_key
 
 EPOCH = "1767225600"  # 2026-01-01T00:00:00Z
@@ -38,54 +36,6 @@ services:
     ports:
       - "127.0.0.1:8080:8080"
 """
-
-
-def noise(seed: str, size: int) -> bytes:
-    """Return bytes that do not compress: these end up as `raw`."""
-    return hashlib.shake_128(seed.encode()).digest(size)
-
-
-def text(seed: str, lines: int) -> bytes:
-    """Return lines that compress well: these end up as `zstd`."""
-    words = ("a", "sealed", "crate", "crosses", "the", "gap", "and", "is", "opened")
-    picks = noise(seed, 12 * lines)
-    rows = [picks[at : at + 12] for at in range(0, len(picks), 12)]
-    return "".join(
-        " ".join(words[b % len(words)] for b in row) + "\n" for row in rows
-    ).encode()
-
-
-def weights(seed: str, count: int, width: int) -> bytes:
-    """Return numbers as training leaves them: random below, few exponents above.
-
-    Their byte planes compress, the bytes as they are hardly: these end up as
-    `shuffle-zstd`.
-    """
-    low = noise(seed + " low", count * (width - 1))
-    signs = noise(seed + " high", count)
-    out = bytearray(count * width)
-    for position in range(width - 1):
-        out[position::width] = low[position :: width - 1]
-    # How many bits are set is binomially distributed, much like exponents are.
-    out[width - 1 :: width] = bytes(
-        (byte & 0x80) | (0x38 + (byte & 0x7F).bit_count()) for byte in signs
-    )
-    return bytes(out)
-
-
-def safetensors(tensors: Mapping[str, tuple[str, int, bytes]]) -> bytes:
-    """Return a safetensors file of tensors given as (dtype, width, bytes)."""
-    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
-    at = 0
-    for name, (dtype, width, data) in tensors.items():
-        end = at + len(data)
-        shape = [len(data) // width]
-        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [at, end]}
-        at = end
-    head = json.dumps(header, separators=(",", ":")).encode()
-    head += b" " * (-len(head) % 8)
-    body = b"".join(data for _, _, data in tensors.values())
-    return struct.pack("<Q", len(head)) + head + body
 
 
 def hub_files() -> dict[str, bytes]:
