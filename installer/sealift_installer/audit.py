@@ -17,6 +17,7 @@ from sealift_manifests.digests import Digest, digest_of
 from sealift_manifests.errors import DriftError, SealiftError
 from sealift_manifests.model import Manifest, ModelEntry
 from sealift_manifests.names import volume_name
+from sealift_manifests.sums import SUMS_NAME
 from sealift_manifests.trees import tree_of
 from sealift_manifests.trust import Trust
 
@@ -73,20 +74,47 @@ class AuditResult:
 
 def audit(host: Host, release: Release, trust: Trust, *, deep: bool) -> AuditResult:
     """Measure a release. Raises DriftError at once if its signed files are not good."""
-    installed = datetime.strptime(release.record.installed, "%Y-%m-%dT%H:%M:%SZ")
-    bundle = _open(release, trust, installed.replace(tzinfo=timezone.utc))
+    bundle = _open(release, trust, _installed(release))
     manifest = bundle.manifest
+    _require_place(host, release, bundle)
     drift = list(_release_drift(release, bundle))
     files, size = 0, 0
     for model in manifest.models:
         drift += _model_drift(host, bundle, model)
         files, size = files + len(model.files), size + model.size
-    if release.record.engine:
+    # The record is not signed, so it must not decide what is left out.
+    if release.record.engine or manifest.images or manifest.stack:
         host.engine.facts()
         drift += _volume_drift(host, manifest)
         drift += _image_drift(host, manifest, deep=deep)
     images = len(manifest.images)
     return AuditResult(manifest, tuple(drift), files, size, images, deep)
+
+
+def _installed(release: Release) -> datetime:
+    text = release.record.installed
+    try:
+        found = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ")
+    except ValueError as error:
+        raise DriftError(
+            f"the release's {releases.RECORD_NAME} has no time of its install: "
+            f"{text!a:.80}",
+            hint="Find out who changed it; then run install --repair with the bundle.",
+        ) from error
+    return found.replace(tzinfo=timezone.utc)
+
+
+def _require_place(host: Host, release: Release, bundle: Bundle) -> None:
+    """Refuse a release that lies where another one belongs, though signed itself."""
+    own = host.layout.release(bundle.manifest, bundle.root)
+    if os.path.realpath(own) == release.path and release.record.root == bundle.root:
+        return
+    raise DriftError(
+        f"{release.path} holds {bundle.manifest.name} {bundle.manifest.version} "
+        f"({bundle.root.short}), which is not the release that was installed there",
+        hint="Do not serve it. Find out who changed it; then install the bundle "
+        "that is wanted again.",
+    )
 
 
 def _open(release: Release, trust: Trust, then: datetime) -> Bundle:
@@ -119,15 +147,19 @@ def _check_document(bundle: Bundle, name: str) -> None:
 
 def _release_drift(release: Release, bundle: Bundle) -> Iterator[Drift]:
     stack = bundle.manifest.stack
-    folder = os.path.join(release.path, releases.STACK_FOLDER)
+    folder = releases.STACK_FOLDER
     expected: Dict[str, Digest] = (
-        {entry.path: entry.digest for entry in stack.files} if stack else {}
+        {f"{folder}/{entry.path}": entry.digest for entry in stack.files}
+        if stack
+        else {}
     )
-    for path in dict(trees.walk(folder)):
-        if path not in expected:
-            yield Drift("extra", "stack", os.path.join(folder, path))
+    known = {*expected, *bundle.sums, *bundle.signatures, SUMS_NAME}
+    for path in dict(trees.walk(release.path)):
+        if path not in known and path != releases.RECORD_NAME:
+            what = "stack" if path.startswith(f"{folder}/") else "release"
+            yield Drift("extra", what, os.path.join(release.path, path))
     for path, digest in expected.items():
-        place = os.path.join(folder, path)
+        place = os.path.join(release.path, path)
         data = None if os.path.islink(place) else durable.read_file(place)
         if data is None:
             yield Drift("missing", "stack", place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Dict, Optional, Tuple
 
 from sealift_manifests import strictjson
@@ -15,7 +16,7 @@ from sealift_installer.compose import Compose, Project
 from sealift_installer.health import ServiceState, project_state, wait_healthy
 from sealift_installer.host import Host
 from sealift_installer.layout import Layout
-from sealift_installer.releases import Release
+from sealift_installer.releases import STACK_FOLDER, Release
 
 DEFAULT_WAIT = 1800
 """Seconds to wait for health: loading a large model takes many minutes."""
@@ -29,7 +30,10 @@ def project_of(release: Release) -> Project:
             f"{release.manifest.name} has no stack: there is nothing to start or stop",
             hint="Its weights are staged; see `status` for where they lie.",
         )
-    return Project(project_name(release.manifest.name), file, release.path)
+    # Compose reads `.env`, and starts relative paths, from here: a place that the
+    # audit knows every file of.
+    folder = os.path.join(release.path, STACK_FOLDER)
+    return Project(project_name(release.manifest.name), file, folder)
 
 
 def start(

@@ -14,12 +14,13 @@ from sealift_manifests.model import Manifest
 from sealift_manifests.names import project_name, volume_name
 
 from sealift_installer import durable, releases, store
-from sealift_installer.compose import Compose, Project
+from sealift_installer.compose import Compose
 from sealift_installer.health import project_state
 from sealift_installer.host import Host
 from sealift_installer.images import remove_image
 from sealift_installer.plan import digests_in_use
 from sealift_installer.releases import Release
+from sealift_installer.running import project_of
 from sealift_installer.volumes import remove_volume
 
 
@@ -84,10 +85,9 @@ def _leave_engine(
 
 
 def _stop(host: Host, release: Release) -> None:
-    file = release.compose_file
     name = project_name(release.manifest.name)
-    if file and project_state(host.engine, name):
-        Compose.find(host.engine).down(Project(name, file, release.path))
+    if release.manifest.stack and project_state(host.engine, name):
+        Compose.find(host.engine).down(project_of(release))
 
 
 def _remove_trees(

@@ -1,0 +1,114 @@
+"""What somebody did to an installed host by hand is seen, and cannot be hidden.
+
+Everything here is done below the installer's own directories, as root could, with no
+engine: the bundles carry weights only, but where a test says otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import making
+import pytest
+from making import NO_ENGINE, PYZ, Host, Key
+from sealift_manifests.digests import digest_of
+from sealift_manifests.sums import SUMS_NAME
+
+
+@pytest.fixture(scope="module")
+def key(tmp_path_factory: pytest.TempPathFactory) -> Key:
+    return making.a_key(tmp_path_factory.mktemp("keys") / "release")
+
+
+@pytest.fixture(scope="module")
+def older(tmp_path_factory: pytest.TempPathFactory, key: Key) -> Path:
+    folder = tmp_path_factory.mktemp("older")
+    spec = making.weights_spec(folder, "acme", serial=1)
+    return making.build(spec, key, folder / "out")
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory, key: Key) -> Path:
+    folder = tmp_path_factory.mktemp("newer")
+    spec = making.weights_spec(folder, "acme", making.model_files("b"), serial=5)
+    return making.build(spec, key, folder / "out")
+
+
+@pytest.fixture
+def host(tmp_path: Path, bundle: Path, key: Key) -> Host:
+    host = Host(tmp_path / "host", bundle / PYZ, NO_ENGINE)
+    host.run("install", bundle, "--key", key.public).expect(0)
+    return host
+
+
+def release_of(host: Host) -> Path:
+    return (host.state / "current" / "acme").resolve()
+
+
+def rewrite(path: Path, **changes: object) -> None:
+    path.chmod(0o644)
+    making.changed_json(path, lambda value: value.update(changes))
+
+
+def test_the_audit_sees_a_file_laid_beside_the_signed_ones(host: Host):
+    (release_of(host) / ".env").write_text("VLLM_ARGS=--trust-remote-code\n")
+
+    outcome = host.run("audit")
+
+    outcome.expect(50, "extra: release", ".env")
+
+
+def test_the_audit_refuses_another_signed_release_in_the_place_of_the_installed_one(
+    host: Host, older: Path, key: Key
+):
+    host.run("install", older, "--allow-downgrade", "to have both").expect(0)
+    here = release_of(host)
+    (other,) = [path for path in here.parent.iterdir() if path != here]
+    shutil.rmtree(here)
+    shutil.copytree(other, here)
+
+    outcome = host.run("audit")
+
+    outcome.expect(50, "is not the release that was installed there")
+
+
+def test_an_edited_record_ends_an_audit_with_a_verdict_not_with_a_traceback(host: Host):
+    rewrite(release_of(host) / "release.json", installed="yesterday")
+
+    outcome = host.run("audit")
+
+    outcome.expect(50, "no time of its install")
+    assert "Traceback" not in outcome.said
+
+
+def test_an_edited_record_cannot_keep_the_engine_out_of_the_audit(
+    tmp_path: Path, bundle: Path
+):
+    golden = Path(making.__file__).parent / "golden"
+    host = Host(tmp_path / "host", bundle / PYZ, NO_ENGINE)
+    manifest = json.loads((golden / "bundle-v1" / "manifest.json").read_bytes())
+    root = digest_of((golden / "bundle-v1" / SUMS_NAME).read_bytes())
+    release = host.state / "releases" / manifest["name"]
+    release /= f"{manifest['version']}-{root.short}"
+    shutil.copytree(
+        golden / "bundle-v1", release, ignore=shutil.ignore_patterns("*.pack")
+    )
+    record = {
+        "bundle": manifest["name"],
+        "version": manifest["version"],
+        "serial": manifest["serial"],
+        "root": root,
+        "signed_by": [],
+        "installed": manifest["created"],
+        "engine": {},
+    }
+    making.write_files(release, {"release.json": json.dumps(record)})
+    current = host.state / "current" / manifest["name"]
+    current.parent.mkdir()
+    current.symlink_to(release)
+
+    outcome = host.run("audit", "--key", golden / "golden-ed25519.pub")
+
+    outcome.expect(40, "no engine")
