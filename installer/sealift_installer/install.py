@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import FrozenSet, Optional, Sequence, Tuple
 
 from sealift_manifests.bundle import Bundle, open_bundle
+from sealift_manifests.errors import ImageLoadError
 from sealift_manifests.index import Content
 from sealift_manifests.media import Media
+from sealift_manifests.model import ImageEntry
 from sealift_manifests.names import volume_name
 from sealift_manifests.trust import Accepted
 from sealift_manifests.verify import verify_outline
@@ -21,7 +23,15 @@ from sealift_installer import releases, space, store, trees
 from sealift_installer.engine import EngineFacts
 from sealift_installer.host import Host
 from sealift_installer.host_trust import NamedKeys, remember, trust_to_install
-from sealift_installer.images import PRESENT, image_state, load_image, refuse_other
+from sealift_installer.image_audit import audit_image
+from sealift_installer.images import (
+    PRESENT,
+    image_state,
+    load_image,
+    prove_image,
+    refuse_other,
+    remove_image,
+)
 from sealift_installer.measure import bad_contents
 from sealift_installer.plan import HostState, InstallPlan, plan_install
 from sealift_installer.report import human
@@ -66,8 +76,9 @@ def install(host: Host, places: Sequence[str], options: InstallOptions) -> Insta
             path = host.layout.release(bundle.manifest, bundle.root)
             if not plan.is_empty:
                 apply(host, bundle, plan, facts)
-                remember(host.layout, options.named, bundle.accepted)
-                releases.write_serial(host.layout, bundle)
+            # Also when all is there: a run may have been cut off before this.
+            remember(host.layout, options.named, bundle.accepted)
+            if releases.write_serial(host.layout, bundle) or not plan.is_empty:
                 reason = options.downgrade_reason
                 extra = {"downgrade_reason": reason} if reason else {}
                 host.log("install", bundle.manifest, root=bundle.root, **extra)
@@ -99,7 +110,7 @@ def make_plan(
         missing_contents=missing,
         trees=whole,
         volumes=_volumes(host, bundle) if facts else frozenset(),
-        images=_images(host, bundle) if facts else frozenset(),
+        images=_images(host, bundle, measure=repair) if facts else frozenset(),
         has_engine=facts is not None,
         has_release=releases.is_whole(layout, bundle, compare=repair),
         current=releases.current_path(layout, manifest.name),
@@ -148,13 +159,26 @@ def apply(
         ensure_volume(host.engine, name, layout.tree(model), labels)
         report.step(f"volume {name}: read-only, for model {model.name}")
     for image in plan.images:
-        with report.progress(f"loading image {image.name}", image.size) as progress:
-            load_image(host.engine, image, bundle.read_content, progress)
+        _load(host, bundle, image)
     if plan.write_release:
         releases.write_release(layout, bundle, _record(host, bundle, facts))
     if plan.switch:
         path = layout.release(manifest, bundle.root)
         releases.switch(layout, manifest.name, path)
+
+
+def _load(host: Host, bundle: Bundle, image: ImageEntry) -> None:
+    """Load an image. One that is there was found damaged: the engine would keep it."""
+    replaced = remove_image(host.engine, image)
+    with host.report.progress(f"loading image {image.name}", image.size) as progress:
+        load_image(host.engine, image, bundle.read_content, progress)
+    faults = audit_image(host.engine, image) if replaced else []
+    if faults:
+        raise ImageLoadError(
+            f"the engine kept damaged layers of image {image.name}: {faults[0]}",
+            hint="Other images hold them as well. Remove those that have the layers "
+            "of this one (`docker images --all`), then run this again.",
+        )
 
 
 def _introduction(bundle: Bundle) -> str:
@@ -194,14 +218,20 @@ def _volumes(host: Host, bundle: Bundle) -> FrozenSet[str]:
     )
 
 
-def _images(host: Host, bundle: Bundle) -> FrozenSet[str]:
+def _images(host: Host, bundle: Bundle, *, measure: bool) -> FrozenSet[str]:
     for image in bundle.manifest.images:
         refuse_other(host.engine, image)
     return frozenset(
         image.name
         for image in bundle.manifest.images
         if image_state(host.engine, image) == PRESENT
+        and not (measure and _is_damaged(host, image))
     )
+
+
+def _is_damaged(host: Host, image: ImageEntry) -> bool:
+    host.report.step(f"reading image {image.name} back out of the engine")
+    return bool(prove_image(host.engine, image) or audit_image(host.engine, image))
 
 
 def _record(

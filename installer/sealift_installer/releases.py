@@ -202,12 +202,19 @@ def open_release(path: str, trust: Trust, now: datetime) -> Tuple[Media, Bundle]
 
 
 def check_serial(layout: Layout, bundle: Bundle, *, allow_downgrade: bool) -> None:
-    """Raise DowngradeError if this host has had a higher serial of this bundle."""
-    had = read_serial(layout, bundle.manifest.name)
+    """Raise DowngradeError if this host has had a higher serial of this bundle.
+
+    The release in use was accepted before, so it may be repaired at any time.
+    """
+    name = bundle.manifest.name
+    had = read_serial(layout, name)
     serial = bundle.manifest.serial
     if had is None or allow_downgrade or serial > had.serial:
         return
     if serial == had.serial and bundle.root == had.root:
+        return
+    release = layout.release(bundle.manifest, bundle.root)
+    if os.path.realpath(release) == current_path(layout, name):
         return
     what = "a lower serial" if serial < had.serial else "the same serial"
     raise DowngradeError(
@@ -227,9 +234,16 @@ def read_serial(layout: Layout, name: str) -> Optional[Serial]:
     return records.decode(Serial, strictjson.load(data, path), path)
 
 
-def write_serial(layout: Layout, bundle: Bundle) -> None:
-    """Remember the serial of a bundle that is installed now."""
-    value = Serial(bundle.manifest.serial, bundle.root)
+def write_serial(layout: Layout, bundle: Bundle) -> bool:
+    """Remember the serial of a bundle that is installed; say whether it is a new one.
+
+    After a downgrade the higher serial stays: what this host has had, it has had.
+    """
     path = layout.serial(bundle.manifest.name)
+    had = read_serial(layout, bundle.manifest.name)
+    if had is not None and bundle.manifest.serial <= had.serial:
+        return False
+    value = Serial(bundle.manifest.serial, bundle.root)
     durable.make_directories(os.path.dirname(path))
     durable.replace_file(path, strictjson.dump(records.encode(value)), 0o644)
+    return True
