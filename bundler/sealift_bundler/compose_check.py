@@ -10,14 +10,14 @@ import difflib
 import os
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from posixpath import normpath
 from typing import Any
 
 from sealift_manifests.errors import UnsafePathError
-from sealift_manifests.names import parse_reference, qualify
 from sealift_manifests.paths import check_inner_path, check_inner_paths
+from sealift_manifests.references import qualify, read_reference
 
 from sealift_bundler.strictyaml import Fault, Place
 
@@ -277,9 +277,9 @@ class StackCheck:
 def _image_names(references: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield every name that a service may use for an image, with the image's key."""
     for key, reference in references.items():
-        parsed = parse_reference(reference)
+        parsed = read_reference(reference)
         if parsed.digest and parsed.tag:
-            yield f"{parsed.repository}:{parsed.tag}", key
+            yield replace(parsed, digest=None).qualified, key
     for key, reference in references.items():
         yield qualify(reference), key
 

@@ -11,18 +11,14 @@ from pathlib import Path
 
 from sealift_manifests.digests import Digest
 from sealift_manifests.model import ImageEntry
+from sealift_manifests.references import parse_reference
 
 from sealift_bundler.engine.build import BuildRequest, build_image
 from sealift_bundler.engine.client import open_engine
 from sealift_bundler.engine.save import inspect_image
 from sealift_bundler.gather_models import Workplace
 from sealift_bundler.lock import ImagePin, LocalPin, image_pin
-from sealift_bundler.registry import (
-    ResolvedImage,
-    fetch,
-    parse_reference,
-    resolve,
-)
+from sealift_bundler.registry import ResolvedImage, fetch, resolve
 from sealift_bundler.spec import BuildSpec, Spec
 
 

@@ -93,7 +93,7 @@ Pin = ModelPin | ImagePin | LocalPin
 class Lock:
     """All pins of a spec."""
 
-    format: int = FORMAT
+    format: int
     models: tuple[ModelPin, ...] = ()
     images: tuple[ImagePin, ...] = ()
     local: tuple[LocalPin, ...] = ()
@@ -103,6 +103,7 @@ class Lock:
         """Return the lock with these pins."""
         pins = tuple(pins)
         return cls(
+            FORMAT,
             models=tuple(sorted(p for p in pins if isinstance(p, ModelPin))),
             images=tuple(
                 sorted(
@@ -118,7 +119,7 @@ class Lock:
         try:
             data = path.read_bytes()
         except FileNotFoundError:
-            return cls()
+            return cls(FORMAT)
         except OSError as error:
             raise SpecError(
                 f"{path} cannot be read: {error.strerror}",

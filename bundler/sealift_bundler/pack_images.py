@@ -14,7 +14,7 @@ from typing import BinaryIO
 from sealift_manifests.digests import Digest, digest_of
 from sealift_manifests.errors import SourceContentError
 from sealift_manifests.model import Descriptor, ImageEntry, ImageSource, LayerEntry
-from sealift_manifests.names import qualify, unique_reference
+from sealift_manifests.references import qualify, unique_reference
 from sealift_manifests.verify import Progress
 
 from sealift_bundler.chunking import CHUNK_SIZE

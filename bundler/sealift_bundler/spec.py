@@ -23,8 +23,8 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
-from sealift_manifests.names import parse_reference, qualify
 from sealift_manifests.paths import is_label, is_version
+from sealift_manifests.references import qualify, read_reference
 
 SCHEMA_NAME = ".sealift.schema.json"
 """What `sealift init` calls the schema that it writes beside a spec."""
@@ -54,7 +54,7 @@ def _integer(value: Any) -> Any:
 
 
 def _reference(text: str) -> str:
-    parse_reference(text)
+    read_reference(text)
     return text
 
 
@@ -221,15 +221,13 @@ def drop_empty(value: Mapping[str, Any]) -> dict[str, Any]:
 
 def unpinned(reference: str) -> str:
     """Say why a reference may mean another image tomorrow; empty if it may not."""
-    parsed = parse_reference(reference)
-    if parsed.digest:
+    found = read_reference(reference)
+    if not found.is_latest:
         return ""
-    if parsed.tag in (None, "latest"):
-        return (
-            f"{reference} can mean another image tomorrow; name a version, or "
-            f"{parsed.repository}:TAG@sha256:DIGEST"
-        )
-    return ""
+    return (
+        f"{reference} can mean another image tomorrow; name a version, or "
+        f"{found.registry}/{found.repository}:TAG@sha256:DIGEST"
+    )
 
 
 def same_references(references: Mapping[str, str]) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,7 @@ read here is not trusted: `bundle` verifies it.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from typing import Dict, Iterable, Iterator, List, Set, Tuple
 
@@ -18,6 +19,7 @@ from sealift_manifests.sums import MAX_SUMS, SUMS_NAME
 _OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 """O_NONBLOCK: a FIFO in place of a file must not hang the installer."""
 
+_FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,154}\Z")
 _MAX_MEMBERS = MAX_SUMS // 68
 """More files than SHA256SUMS has room for lines."""
 
@@ -195,7 +197,7 @@ def _members(
     for name, start, size in ustar.members(archive.read_at, total):
         folder, _, base = name.rpartition("/")
         folders.add(folder)
-        if not is_outer_name(base) or "/" in folder or len(folders) > 1:
+        if not (is_outer_name(base) and _FOLDER.match(folder)) or len(folders) > 1:
             raise ValueError(f"{name!a} does not lie in its one folder")
         if base.lower() in names:
             raise ValueError(f"it has {name!a} twice")

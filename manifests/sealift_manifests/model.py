@@ -10,8 +10,8 @@ from typing import Any, Dict, Iterator, Optional, Tuple
 from sealift_manifests import records, strictjson
 from sealift_manifests.digests import Digest
 from sealift_manifests.errors import FormatVersionError, ManifestError
-from sealift_manifests.names import parse_reference
 from sealift_manifests.paths import check_inner_paths, is_label, is_version
+from sealift_manifests.references import read_reference
 
 FORMAT = 1
 BUNDLE_TYPE = "sealift-bundle"
@@ -225,9 +225,9 @@ class ImageEntry:
 
     def __post_init__(self) -> None:
         _require(is_label(self.name), f"bad image name {self.name!r}")
-        found = parse_reference(self.reference)
+        found = read_reference(self.reference)
         _require(
-            found.tag and not found.digest and str(found) == self.reference,
+            found.tag and not found.digest and found.qualified == self.reference,
             f"{self.reference!r} is not a name with registry and tag",
         )
         _require(self.platform in PLATFORMS, f"unknown platform {self.platform!r}")

@@ -490,24 +490,37 @@ def test_an_archive_of_a_newer_graph_driver_is_understood():
     assert saved.layers[0].media_type == "application/vnd.oci.image.layer.v1.tar"
 
 
-def test_the_image_of_the_wanted_platform_is_taken_from_an_index():
-    image, arm = Image(b"one"), Image(b"arm")
+def under_an_index(image, arm):
+    """Put both images, and an attestation, under one index; return its bytes."""
     arm_config = a_config(arm.plain, "arm64")
     arm_manifest = json.dumps({"config": blob(arm_config), "layers": []}).encode()
     attestation = json.dumps({"config": blob(b"{}"), "layers": []}).encode()
     index = json.dumps(
         {"manifests": list(map(blob, (image.manifest, arm_manifest, attestation)))}
     ).encode()
-    image.files |= {
-        name(x): x for x in (index, arm_manifest, attestation, arm_config, *arm.packed)
-    }
+    image.files |= {name(x): x for x in (index, arm_manifest, attestation, arm_config)}
     image.files["index.json"] = json.dumps({"manifests": [blob(index)]}).encode()
+    return index
 
-    amd64 = image.read(engine_id=digest_of(index))
-    arm64 = image.read(engine_id=digest_of(index), platform="linux/arm64")
 
-    assert amd64.config_bytes == image.config
-    assert arm64.config_bytes == arm_config
+def test_the_image_of_the_wanted_platform_is_taken_from_an_index():
+    image = Image(b"one")
+    index = under_an_index(image, Image(b"arm"))
+
+    saved = image.read(engine_id=digest_of(index))
+
+    assert saved.config_bytes == image.config
+
+
+def test_layers_of_other_platforms_do_not_travel_along():
+    image, arm = Image(b"one"), Image(b"arm")
+    index = under_an_index(image, arm)
+    image.files |= {name(x): x for x in arm.packed}
+
+    with pytest.raises(SourceContentError, match="layers of other platforms") as caught:
+        image.read(engine_id=digest_of(index))
+
+    assert "--platform linux/amd64" in caught.value.hint
 
 
 def test_a_save_without_its_layers_is_refused_and_says_which():

@@ -20,12 +20,13 @@ from registries import (
     sha256,
 )
 from registry_fronts import Answer, Seen, TokenRealm, asked_scope, running_front
-from sealift_bundler.registry import HttpPolicy, fetch, parse_reference, resolve
+from sealift_bundler.registry import HttpPolicy, fetch, resolve
 from sealift_manifests.errors import (
     RevisionError,
     SourceContentError,
     SourceUnreachableError,
 )
+from sealift_manifests.references import parse_reference
 
 QUICK = HttpPolicy(attempts=3, first_delay=0.01, longest_delay=0.02)
 LAYERS = [make_layer({"a": b"first"}), make_layer({"b": b"second"}, gzipped=False)]

@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 from registries import make_image, make_layer, running_registry, sha256
 from registry_fronts import Answer, Seen, passing_on, running_front
-from sealift_bundler.registry import HttpPolicy, fetch, parse_reference, resolve
+from sealift_bundler.registry import HttpPolicy, fetch, resolve
 from sealift_manifests.digests import Digest
 from sealift_manifests.errors import (
     OutputError,
     SourceContentError,
     SourceUnreachableError,
 )
+from sealift_manifests.references import parse_reference
 
 QUICK = HttpPolicy(attempts=3, first_delay=0.01, longest_delay=0.02)
 BIG = make_layer({"big": os.urandom(5 << 20)})

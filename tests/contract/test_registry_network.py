@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 import pytest
 from registries import make_image, make_layer, running_registry, sha256
 from registry_fronts import Answer, Seen, passing_on, running_front
-from sealift_bundler.registry import HttpPolicy, fetch, parse_reference, resolve
+from sealift_bundler.registry import HttpPolicy, fetch, resolve
 from sealift_manifests.errors import SourceUnreachableError
+from sealift_manifests.references import parse_reference
 
 QUICK = HttpPolicy(attempts=3, first_delay=0.01, longest_delay=0.02)
 IMAGE = make_image([make_layer({f"f{n}": b"x" * n}) for n in range(6)])

@@ -1,9 +1,9 @@
 """Image references mean what Docker takes them to mean."""
 
 import pytest
-from sealift_bundler.registry import ImageReference, parse_reference
 from sealift_manifests.digests import Digest
 from sealift_manifests.errors import SpecError
+from sealift_manifests.references import ImageReference, parse_reference
 
 DIGEST = "sha256:" + "ab" * 32
 

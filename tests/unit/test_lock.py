@@ -65,7 +65,7 @@ def test_the_order_of_pins_does_not_matter(tmp_path):
 
 
 def test_a_lock_that_is_not_there_has_no_pins(tmp_path):
-    assert Lock.load(tmp_path / "none.json") == Lock()
+    assert Lock.load(tmp_path / "none.json") == Lock.of([])
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,13 @@ def understand(
             f"{len(missing)} of {len(set(diff_ids))} layers: "
             + ", ".join(diff_id.short for diff_id in missing),
         )
+    if set(found) - set(diff_ids):
+        raise SourceContentError(
+            f"the engine saved {image.reference} with layers of other platforms",
+            hint=f"Keep it for {platform} only: `docker rmi` it and pull or build it "
+            f"with --platform {platform}; or use `pull:` in the spec, which takes one "
+            "platform.",
+        )
     layers = tuple(found[diff_id] for diff_id in diff_ids)
     return SavedImage(image.reference, config, make_manifest(config, layers), layers)
 

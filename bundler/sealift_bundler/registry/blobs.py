@@ -21,10 +21,10 @@ from typing import BinaryIO, Protocol
 import requests
 from sealift_manifests.digests import Digest, from_hex
 from sealift_manifests.errors import SourceContentError
+from sealift_manifests.references import ImageReference
 
 from .client import RegistryClient, wrong_bytes
 from .documents import Descriptor
-from .reference import ImageReference
 from .transport import InterruptedTransferError, Patience, read_some
 
 _CHUNK = 1 << 18

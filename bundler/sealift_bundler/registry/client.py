@@ -15,10 +15,10 @@ from sealift_manifests.errors import (
     SourceContentError,
     SourceUnreachableError,
 )
+from sealift_manifests.references import DOCKER_HUB, ImageReference
 
 from .auth import Authenticator
 from .documents import INDEX_TYPES, MANIFEST_TYPES, Descriptor
-from .reference import DOCKER_HUB, ImageReference
 from .transport import (
     HttpPolicy,
     HttpRequest,

@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from sealift_manifests.errors import SourceUnreachableError
-
-from .reference import DOCKER_HUB
+from sealift_manifests.references import DOCKER_HUB
 
 _HUB_KEY = "https://index.docker.io/v1/"
 _HUB_ALIASES = frozenset({DOCKER_HUB, "index.docker.io", "registry-1.docker.io"})

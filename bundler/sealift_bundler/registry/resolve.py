@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from sealift_manifests.digests import Digest, digest_of
 from sealift_manifests.errors import RevisionError, SourceContentError
+from sealift_manifests.references import ImageReference
 
 from .client import RegistryClient, wrong_bytes
 from .documents import (
@@ -21,7 +22,6 @@ from .documents import (
     parse_platform,
     platform_of_config,
 )
-from .reference import ImageReference
 from .transport import HttpPolicy
 
 

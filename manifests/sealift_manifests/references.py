@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from typing import Optional, Tuple
 
 from sealift_manifests.digests import Digest
 from sealift_manifests.errors import SpecError
@@ -14,12 +15,13 @@ from sealift_manifests.errors import SpecError
 DOCKER_HUB = "docker.io"
 _OFFICIAL = "library/"
 _LONGEST_REPOSITORY = 255
+_LONGEST_TAG = 128
 
 _LABEL = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
 _REGISTRY = re.compile(rf"(?:\[[0-9a-fA-F:]+\]|{_LABEL}(?:\.{_LABEL})*)(?::[0-9]+)?")
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_PART}(?:/{_PART})*")
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_TAG = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9_.-]{{0,{_LONGEST_TAG - 1}}}")
 _IDENTIFIER = re.compile(r"[0-9a-f]{64}")
 
 
@@ -29,8 +31,8 @@ class ImageReference:
 
     registry: str
     repository: str
-    tag: str | None = None
-    digest: Digest | None = None
+    tag: Optional[str] = None
+    digest: Optional[Digest] = None
 
     def __post_init__(self) -> None:
         if not _REGISTRY.fullmatch(self.registry):
@@ -55,7 +57,9 @@ class ImageReference:
         """The name as people write it: without what Docker would put back."""
         if self.registry != DOCKER_HUB:
             return self.qualified
-        short = self.repository.removeprefix(_OFFICIAL)
+        short = self.repository
+        if short.startswith(_OFFICIAL):
+            short = short[len(_OFFICIAL) :]
         for name in (short, self.repository):
             if _normalised(name) == (self.registry, self.repository):
                 return name + self._suffix
@@ -89,7 +93,7 @@ class ImageReference:
 def parse_reference(text: str) -> ImageReference:
     """Read a reference such as `nginx:1.27` or `localhost:5000/app@sha256:...`."""
     try:
-        return _parse(text)
+        return read_reference(text)
     except ValueError as error:
         raise SpecError(
             f"{text[:300]!r} is not an image reference: {error}",
@@ -98,7 +102,8 @@ def parse_reference(text: str) -> ImageReference:
         ) from error
 
 
-def _parse(text: str) -> ImageReference:
+def read_reference(text: str) -> ImageReference:
+    """Do what `parse_reference` does; raise ValueError saying what is wrong."""
     named, at, digest = text.partition("@")
     if _IDENTIFIER.fullmatch(named):
         raise ValueError("64 hex digits are an image ID, not a name")
@@ -113,7 +118,27 @@ def _parse(text: str) -> ImageReference:
     )
 
 
-def _normalised(name: str) -> tuple[str, str]:
+def qualify(text: str) -> str:
+    """Return a reference with registry and tag said: `redis` with :latest added."""
+    found = read_reference(text)
+    if found.tag is None and found.digest is None:
+        found = replace(found, tag="latest")
+    return found.qualified
+
+
+def unique_reference(reference: str, manifest: Digest) -> str:
+    """Return the tag an image is loaded under: no two images share it.
+
+    The digest goes into the tag, since engines with graph drivers forget the
+    digests of loaded images, and a name with a digest could not be started there.
+    """
+    found = read_reference(reference)
+    suffix = f"-{manifest.short}"
+    kept = (found.tag or "pinned")[: _LONGEST_TAG - len(suffix)]
+    return replace(found, tag=kept + suffix, digest=None).qualified
+
+
+def _normalised(name: str) -> Tuple[str, str]:
     """Split registry from repository, with Docker's defaults filled in."""
     first, slash, rest = name.partition("/")
     if not slash or not _looks_like_a_host(first):
