@@ -14,6 +14,8 @@ from sealift_manifests.index import Content
 from sealift_manifests.model import ImageEntry, ModelEntry
 from sealift_manifests.trees import tree_of
 
+from sealift_installer.report import human
+
 METADATA = 4 << 20
 """Bytes set aside for directories, the release's files and the ledger."""
 
@@ -93,10 +95,10 @@ def shortages(
         size = sum(need.size for need in here)
         names = sum(need.names for need in here)
         if size > system.free:
-            parts = ", ".join(f"{need.what} {_gib(need.size)}" for need in here)
+            parts = ", ".join(f"{need.what} {human(need.size)}" for need in here)
             found.append(
-                f"the file system of {places} has {_gib(system.free)} free, and "
-                f"{_gib(size)} are needed ({parts}): {_gib(size - system.free)} short"
+                f"the file system of {places} has {human(system.free)} free, and "
+                f"{human(size)} are needed ({parts}): {human(size - system.free)} short"
             )
         if names > system.free_names:
             found.append(
@@ -115,7 +117,3 @@ def check_space(needs: Iterable[Need]) -> None:
             hint="Free that much, or choose another place with --state-dir. Nothing "
             "was changed.",
         )
-
-
-def _gib(size: int) -> str:
-    return f"{size / 2**30:.2f} GiB"
