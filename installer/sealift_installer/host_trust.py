@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import List, Tuple
 
 from sealift_manifests.errors import TrustStoreError, UntrustedKeyError
+from sealift_manifests.paths import is_outer_name
+from sealift_manifests.sums import SUMS_NAME
 from sealift_manifests.trust import NAMESPACE, Accepted, Policy, Trust, parse_policy
 
 from sealift_installer import durable
@@ -17,11 +19,35 @@ from sealift_installer.layout import Layout
 
 
 @dataclass(frozen=True)
-class NamedKeys:
-    """What the command line says about trust: paths of files, and fingerprints."""
+class KeyFile:
+    """A file with keys that the command line names, read once.
 
-    allowed_signers: Tuple[str, ...] = ()
-    key_files: Tuple[str, ...] = ()
+    It may lie on a medium that answers differently the second time.
+    """
+
+    path: str
+    text: str
+
+    @classmethod
+    def read(cls, path: str) -> KeyFile:
+        """Read the file at `path`, or raise TrustStoreError."""
+        try:
+            with open(path, encoding="utf-8", errors="replace") as file:
+                return cls(path, file.read())
+        except OSError as error:
+            raise TrustStoreError(
+                f"{path} cannot be read: {error.strerror}",
+                hint="Name a file with public keys that came by another way than the "
+                "bundle.",
+            ) from error
+
+
+@dataclass(frozen=True)
+class NamedKeys:
+    """What the command line says about trust: files, and fingerprints."""
+
+    allowed_signers: Tuple[KeyFile, ...] = ()
+    key_files: Tuple[KeyFile, ...] = ()
     fingerprints: Tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
@@ -37,12 +63,12 @@ def trust_to_verify(layout: Layout, named: NamedKeys) -> Trust:
 def trust_to_install(layout: Layout, named: NamedKeys) -> Trust:
     """Return the trust for an install: the host's, or the named keys at first.
 
-    Raises UntrustedKeyError when the host has its list and a named key is not
-    in it.
+    A list without a usable key is a list too: it trusts nobody. Raises
+    UntrustedKeyError when the host has its list and a named key is not in it.
     """
-    host = host_trust(layout)
-    if host.is_empty:
+    if durable.read_file(layout.allowed_signers) is None:
         return named_trust(layout, named)
+    host = host_trust(layout)
     known = {signer.key.fingerprint for signer in host.signers}
     asked = named_trust(layout, named)
     fingerprints = {signer.key.fingerprint for signer in asked.signers}
@@ -71,10 +97,10 @@ def host_trust(layout: Layout) -> Trust:
 def named_trust(layout: Layout, named: NamedKeys) -> Trust:
     """Return trust in exactly the keys named on the command line."""
     parts = [Trust.from_fingerprints(named.fingerprints)]
-    for path in named.allowed_signers:
-        parts.append(Trust.from_allowed_signers(_text(path), path))
-    for path in named.key_files:
-        parts.append(Trust.from_key_file(_text(path), path))
+    for file in named.allowed_signers:
+        parts.append(Trust.from_allowed_signers(file.text, file.path))
+    for file in named.key_files:
+        parts.append(Trust.from_key_file(file.text, file.path))
     return Trust.combined(parts, _policy(layout))
 
 
@@ -82,16 +108,15 @@ def remember(layout: Layout, named: NamedKeys, accepted: Tuple[Accepted, ...]) -
     """Keep the named keys as the host's own list, if it has none yet."""
     if durable.read_file(layout.allowed_signers) is not None:
         return
-    lines: List[str] = [_text(path).rstrip("\n") for path in named.allowed_signers]
+    lines: List[str] = [file.text.rstrip("\n") for file in named.allowed_signers]
     listed = {
         signer.key
-        for path in named.allowed_signers
-        for signer in Trust.from_allowed_signers(_text(path), path).signers
+        for file in named.allowed_signers
+        for signer in Trust.from_allowed_signers(file.text, file.path).signers
     }
     for one in accepted:
         if one.key not in listed:
-            signer = one.file[len("SHA256SUMS.") : -len(".sig")]
-            lines.append(f'{signer} namespaces="{NAMESPACE}" {one.key.line}')
+            lines.append(f'{_signer(one)} namespaces="{NAMESPACE}" {one.key.line}')
     durable.make_directories(layout.config)
     text = "".join(line + "\n" for line in lines)
     durable.replace_file(layout.allowed_signers, text.encode("utf-8"), 0o644)
@@ -104,13 +129,7 @@ def _policy(layout: Layout) -> Policy:
     return parse_policy(data.decode("utf-8", errors="replace"), layout.policy)
 
 
-def _text(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError as error:
-        raise TrustStoreError(
-            f"{path} cannot be read: {error.strerror}",
-            hint="Name a file with public keys that came by another way than the "
-            "bundle.",
-        ) from error
+def _signer(one: Accepted) -> str:
+    """Return a name for a line of the list: that of the file, which nobody signed."""
+    name = one.file[len(SUMS_NAME) + 1 : -len(".sig")]
+    return name if is_outer_name(name) else one.key.fingerprint

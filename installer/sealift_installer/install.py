@@ -16,7 +16,8 @@ from sealift_manifests.index import Content
 from sealift_manifests.media import Media
 from sealift_manifests.model import ImageEntry
 from sealift_manifests.names import volume_name
-from sealift_manifests.trust import Accepted
+from sealift_manifests.sums import SUMS_NAME
+from sealift_manifests.trust import Accepted, check_signatures
 from sealift_manifests.verify import verify_outline
 
 from sealift_installer import releases, space, store, trees
@@ -71,6 +72,7 @@ def install(host: Host, places: Sequence[str], options: InstallOptions) -> Insta
         facts = host.engine_for(bundle.manifest)
         check_before(host, bundle, make_plan(host, bundle, facts, repair=False), facts)
         with host.locked():
+            _check_again(host, bundle, options)
             plan = make_plan(host, bundle, facts, repair=options.repair)
             check_before(host, bundle, plan, facts)
             path = host.layout.release(bundle.manifest, bundle.root)
@@ -83,6 +85,16 @@ def install(host: Host, places: Sequence[str], options: InstallOptions) -> Insta
                 extra = {"downgrade_reason": reason} if reason else {}
                 host.log("install", bundle.manifest, root=bundle.root, **extra)
             return Installed(bundle, plan, path)
+
+
+def _check_again(host: Host, bundle: Bundle, options: InstallOptions) -> None:
+    """Ask what decides once more: another install may have overtaken this one."""
+    trust = trust_to_install(host.layout, options.named)
+    sums = bundle.documents[SUMS_NAME]
+    check_signatures(sums, bundle.signatures, trust, host.now())
+    releases.check_serial(
+        host.layout, bundle, allow_downgrade=options.downgrade_reason is not None
+    )
 
 
 def make_plan(

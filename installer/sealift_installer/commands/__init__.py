@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import Any, Dict, Tuple
 
-from sealift_installer.host_trust import NamedKeys
+from sealift_installer.host_trust import KeyFile, NamedKeys
 
 Result = Tuple[str, Dict[str, Any]]
 """What a command says at its end: text for people, facts for --json."""
@@ -42,7 +42,9 @@ def add_trust_options(parser: ArgumentParser) -> None:
 def named_keys(args: Namespace) -> NamedKeys:
     """Return the keys that the command line names."""
     return NamedKeys(
-        tuple(args.allowed_signers), tuple(args.key), tuple(args.fingerprint)
+        tuple(map(KeyFile.read, args.allowed_signers)),
+        tuple(map(KeyFile.read, args.key)),
+        tuple(args.fingerprint),
     )
 
 

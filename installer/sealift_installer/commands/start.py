@@ -11,7 +11,7 @@ from sealift_installer.commands import (
     named_keys,
 )
 from sealift_installer.host import Host
-from sealift_installer.host_trust import trust_to_verify
+from sealift_installer.host_trust import trust_to_install
 from sealift_installer.releases import choose
 from sealift_installer.running import DEFAULT_WAIT, start
 
@@ -39,7 +39,7 @@ def configure(parser: ArgumentParser) -> None:
 def run(args: Namespace, host: Host) -> Result:
     """Start the release in use."""
     release = choose(host.layout, args.name)
-    trust = trust_to_verify(host.layout, named_keys(args))
+    trust = trust_to_install(host.layout, named_keys(args))
     _, states = start(host, release, trust, deep=args.layers, wait=args.wait)
     lines = [f"{state.service}: {state}" for state in states]
     name = release.manifest.name
