@@ -1,0 +1,304 @@
+"""FORMAT.md says enough: a reader made from it alone gives what ours gives."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import hashlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import strangers_reader as stranger
+from cryptography.exceptions import InvalidSignature
+from making import Key, a_key, build, flip, model_files, noise, resign, weights_spec
+from sealift_bundler.target import open_target
+from sealift_manifests import index as index_module
+from sealift_manifests import model, sums
+from sealift_manifests.bundle import MAX_SMALL_FILE, open_bundle
+from sealift_manifests.codecs import CODECS
+from sealift_manifests.media import Media
+from sealift_manifests.names import volume_name
+from sealift_manifests.trust import NAMESPACE, Trust
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXT = (ROOT / "manifests" / "FORMAT.md").read_text("utf-8")
+GOLDEN = ROOT / "tests" / "golden" / "bundle-v1"
+GOLDEN_KEYS = [GOLDEN.parent / f"golden-{kind}.pub" for kind in ("ed25519", "p384")]
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+def blobs_of(*public: Path) -> set[bytes]:
+    return {stranger.key_blob(path.read_text()) for path in public}
+
+
+def ours(bundle: Path, public: Path) -> dict[str, str]:
+    """Return the digest of everything in the bundle as our own reader decodes it."""
+    found = {}
+    with Media([str(bundle)]) as media:
+        opened = open_bundle(media, Trust.from_key_file(public.read_text(), "key"), NOW)
+        for digest, _, what in opened.manifest.contents():
+            state = hashlib.sha256()
+            for data in opened.read_content(digest):
+                state.update(data)
+            found[what] = state.hexdigest()
+    return found
+
+
+def theirs(bundle: Path, public: Path, folder: Path) -> dict[str, str]:
+    """Return the same as the stranger extracts it."""
+    stranger.Bundle(bundle, blobs_of(public)).extract(folder)
+    found = {}
+    for path in (p for p in folder.rglob("*") if p.is_file()):
+        kind, *rest = path.relative_to(folder).parts
+        name, inner = rest[0], "/".join(rest[1:])
+        what = {
+            "models": f"model {name}: {inner}",
+            "images": f"image {name}: {inner[:12]}",
+            "stack": f"stack: {'/'.join(rest)}",
+        }[kind]
+        found[what] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
+@pytest.fixture(scope="module")
+def key(tmp_path_factory) -> Key:
+    return a_key(tmp_path_factory.mktemp("key") / "release")
+
+
+@pytest.fixture(scope="module")
+def fresh(key, tmp_path_factory) -> Path:
+    """A bundle of two packs; one file is larger than a chunk and repeats."""
+    folder = tmp_path_factory.mktemp("fresh")
+    files = model_files() | {
+        "big.bin": noise("big", 9 << 20),
+        "zeros.bin": bytes(20 << 20),
+        "deep/er/empty": b"",
+    }
+    spec = weights_spec(folder, "acme", files)
+    return build(spec, key, folder / "out", "--part-size", "8388608")
+
+
+def as_tar(bundle: Path, folder: Path) -> Path:
+    """Write a bundle's files as our tar does."""
+    files = sorted(bundle.iterdir(), key=lambda p: (p.suffix != ".pack", p.name))
+    with open_target(folder, bundle.name, tar=True, mtime=0) as target:
+        for path in files:
+            sink = target.create(path.name)
+            sink.write(path.read_bytes())
+            sink.close()
+        target.finish()
+        return target.commit()
+
+
+def test_a_stranger_reads_the_golden_bundle_as_we_do(tmp_path):
+    expected = ours(GOLDEN, GOLDEN_KEYS[0])
+
+    for number, public in enumerate(GOLDEN_KEYS):
+        assert theirs(GOLDEN, public, tmp_path / str(number)) == expected
+    assert len(expected) == 13
+
+
+@pytest.mark.parametrize("form", ["directory", "tar"])
+def test_a_stranger_reads_a_fresh_bundle_as_we_do(form, fresh, key, tmp_path):
+    bundle = fresh if form == "directory" else as_tar(fresh, tmp_path)
+    source = fresh.parents[1] / "model"
+    made = {
+        f"model tiny: {p.relative_to(source)}": hashlib.sha256(
+            p.read_bytes()
+        ).hexdigest()
+        for p in source.rglob("*")
+        if p.is_file()
+    }
+
+    assert ours(bundle, key.public) == made
+    assert theirs(bundle, key.public, tmp_path / "out") == made
+    assert len(list(fresh.glob("*.pack"))) > 1
+
+
+def test_a_stranger_unpacks_our_tar_with_the_hosts_tar(fresh, tmp_path):
+    archive = as_tar(fresh, tmp_path)
+
+    subprocess.run(["tar", "-xf", archive, "-C", tmp_path], check=True)
+
+    for path in fresh.iterdir():
+        assert (tmp_path / fresh.name / path.name).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in GOLDEN.iterdir()))
+def test_a_stranger_finds_a_flipped_bit_in_every_file(name, tmp_path):
+    bundle = tmp_path / "bundle"
+    shutil.copytree(GOLDEN, bundle)
+    flip(bundle / name)
+
+    with pytest.raises((ValueError, InvalidSignature)):
+        stranger.Bundle(bundle, blobs_of(*GOLDEN_KEYS)).extract(tmp_path / "out")
+
+
+def test_a_stranger_trusts_no_key_that_is_merely_there(fresh, key, tmp_path):
+    bundle = tmp_path / fresh.name
+    shutil.copytree(fresh, bundle)
+    resign(bundle, a_key(tmp_path / "other"))
+
+    with pytest.raises(ValueError, match="no accepted signature"):
+        stranger.Bundle(bundle, blobs_of(key.public))
+
+
+def test_the_stranger_knows_none_of_our_code():
+    tree = ast.parse(Path(stranger.__file__).read_text())
+    imported = {
+        name
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for name in (
+            [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else [alias.name for alias in node.names]
+        )
+    }
+
+    foreign = {name.split(".")[0] for name in imported} - set(sys.stdlib_module_names)
+    assert foreign == {"zstandard", "cryptography"}
+
+
+def records() -> Iterator[tuple[str, str, bool]]:
+    """Yield record, field and whether it is optional, for every part of a manifest."""
+    for name, kind in vars(model).items():
+        if dataclasses.is_dataclass(kind):
+            for field in dataclasses.fields(kind):
+                required = (
+                    field.default is dataclasses.MISSING
+                    and field.default_factory is dataclasses.MISSING
+                )
+                yield name, field.name, not required
+
+
+TITLES = {
+    "Manifest": "Top level",
+    "ModelEntry": "Model",
+    "ModelSource": "Model source",
+    "ModelFile": "Model file",
+    "ImageEntry": "Image",
+    "ImageSource": "Image source",
+    "Descriptor": "Descriptor",
+    "LayerEntry": "Descriptor",
+    "StackEntry": "Stack",
+    "FileEntry": "Model file",
+    "Service": "Service",
+    "Pack": "Pack",
+    "Chunk": "Chunk",
+    "Content": "Content",
+}
+
+
+def rows_of(title: str) -> dict[str, bool]:
+    """Return the fields in the table under a bold title; True for optional ones."""
+    _, _, rest = TEXT.partition(f"\n**{title}**")
+    table = rest.lstrip("\n").partition("| field |")[2].partition("\n\n")[0]
+    return {
+        name: bool(mark)
+        for name, mark in re.findall(r"^\| `(\w+)`( \?)? \|", table, re.M)
+    }
+
+
+@pytest.mark.parametrize(("record", "field", "optional"), sorted(set(records())))
+def test_every_field_of_the_manifest_is_documented(record, field, optional):
+    assert rows_of(TITLES[record])[field] is optional
+
+
+@pytest.mark.parametrize("record", ["Pack", "Chunk", "Content"])
+def test_every_field_of_the_index_is_documented_and_no_other(record):
+    kind = getattr(index_module, record)
+
+    assert set(rows_of(record)) == set(kind._fields)
+
+
+def test_no_field_is_documented_that_is_not_there():
+    fields: dict[str, set[str]] = {}
+    for record, field, _ in records():
+        fields.setdefault(TITLES[record], set()).add(field)
+
+    for title, expected in fields.items():
+        assert set(rows_of(title)) == expected
+
+
+def test_every_known_word_and_number_is_documented():
+    words = [
+        *CODECS,
+        *model.KNOWN_FEATURES,
+        *model.LAYOUTS,
+        *model.PLATFORMS,
+        *model.LAYER_TYPES,
+        *model.MANIFEST_TYPES,
+        *model.CONFIG_TYPES,
+        model.BUNDLE_TYPE,
+        NAMESPACE,
+    ]
+    limits = {
+        "`SHA256SUMS`": sums.MAX_SUMS,
+        "`manifest.json`": model.MAX_MANIFEST,
+        "`index.json`": index_module.MAX_INDEX,
+        "any other file that is not a pack": MAX_SMALL_FILE,
+        "a chunk, plain or stored; a zstd window": index_module.MAX_CHUNK,
+    }
+
+    assert [word for word in words if word not in TEXT] == []
+    for what, size in limits.items():
+        shown = f"{size >> 30} GiB" if size >= 1 << 30 else f"{size >> 20} MiB"
+        assert f"| {what} | {shown}" in TEXT
+    assert f"1 to {index_module.MAX_CHUNK} |" in TEXT
+    assert not model.KNOWN_FEATURES or "Known features: none" not in TEXT
+
+
+def test_volumes_are_named_as_documented():
+    tree = model.Digest("sha256:" + "0123456789ab" + "c" * 52)
+
+    assert volume_name("acme", "tiny", tree) == "sealift-acme-tiny-0123456789ab"
+    assert "`flat`" in TEXT and "sealift-BUNDLE-MODEL-TREE12" in TEXT
+
+
+def steps() -> Iterator[tuple[str, str]]:
+    """Yield each command of the walk-through and what the document says it prints."""
+    chapter = TEXT.partition("## 20. ")[2]
+    blocks = re.findall(r"(?:^    .*\n|^\n(?=    ))+", chapter, re.M)
+    for block in blocks:
+        plain = re.sub(r"^    ", "", block, flags=re.M)
+        for step in re.split(r"^\$ ", plain, flags=re.M)[1:]:
+            lines = step.rstrip().split("\n")
+            end = 1
+            if "<<'END'" in lines[0]:
+                end = lines.index("END") + 1
+            else:
+                while _goes_on("\n".join(lines[:end])):
+                    end += 1
+            yield "\n".join(lines[:end]), "\n".join(lines[end:])
+
+
+def _goes_on(command: str) -> bool:
+    try:
+        shlex.split(command, comments=True)
+    except ValueError:
+        return True
+    return command.endswith("\\")
+
+
+def test_the_walk_through_prints_what_the_document_says(tmp_path):
+    script, expected = [], []
+    for command, printed in steps():
+        script += [command.replace("/tmp/", f"{tmp_path}/"), "echo =="]
+        expected.append(printed)
+
+    done = subprocess.run(
+        ["bash", "-c", "\n".join(script)], cwd=GOLDEN, capture_output=True, text=True
+    )
+    printed = [part.strip("\n") for part in done.stdout.split("==\n")[:-1]]
+
+    assert done.stderr == ""
+    assert printed == expected
+    assert len(expected) == 11
