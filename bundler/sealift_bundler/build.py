@@ -82,8 +82,18 @@ class Built:
 
 
 @dataclass(frozen=True)
-class _Gathered:
+class _Job:
+    """What is known before anything is fetched: the spec, the stack, the place."""
+
+    request: BuildRequest
     spec: Spec
+    stack: Stack | None
+    place: Workplace
+    signers: Sequence[tuple[str, Signer]]
+
+
+@dataclass(frozen=True)
+class _Gathered:
     models: list[GatheredModel]
     images: list[GatheredImage]
 
@@ -91,47 +101,27 @@ class _Gathered:
 def build(request: BuildRequest, report: Report) -> Built:
     """Build the bundle that the spec asks for."""
     clock = _Clock()
-    signers = named_signers(request.signers)
-    spec = load_spec(request.spec_path)
-    lock_file = lock_path(request.spec_path)
-    directory = request.spec_path.absolute().parent
-    lock = Lock.load(lock_file)
-    if request.locked:
-        require_locked(lock, sources_of(spec, directory))
-    epoch = int(request.created.timestamp())
-    place = Workplace(
-        directory=directory,
-        cache=request.cache,
-        lock=lock,
-        update=request.update,
-        insecure=request.insecure,
-        epoch=epoch,
-        report=report,
-    )
-    name = f"{spec.name}-{spec.version}"
-    with open_target(request.output, name, tar=request.tar, mtime=epoch) as target:
-        stack = load_stack(spec)
+    job = _prepare(request, report)
+    name = f"{job.spec.name}-{job.spec.version}"
+    with open_target(
+        request.output, name, tar=request.tar, mtime=job.place.epoch
+    ) as target:
         gathered = _Gathered(
-            spec, gather_models(spec, place), gather_images(spec, place)
+            gather_models(job.spec, job.place), gather_images(job.spec, job.place)
         )
         clock.lap("gather")
         with Packer(target, request.part_size) as packer:
-            manifest, listings = _pack(packer, gathered, stack, request, report)
+            manifest, listings = _pack(packer, job, gathered)
             index = packer.finish()
-            packs = dict(packer.pack_digests)
         clock.lap("pack")
-        built = lock.replaced(model_pins(manifest.models, spec, place)).replaced(
-            image_pins(gathered.images, manifest.images, spec)
-        )
-        if request.locked:
-            require_same(lock, built)
-        root = _describe(target, manifest, index, {**listings, **packs}, signers)
-        target.finish()
+        lock = _lock(job, gathered, manifest)
+        others: dict[str, bytes | Digest] = {**listings, **packer.pack_digests}
+        root = _describe(target, manifest, index, others, job.signers)
         clock.lap("sign")
-        _read_back(target, signers, request.created, report)
+        _read_back(target, job)
         clock.lap("read back")
         path = target.commit()
-    built.save(lock_file)
+    lock.save(lock_path(request.spec_path))
     return Built(
         path=path,
         manifest=manifest,
@@ -143,18 +133,48 @@ def build(request: BuildRequest, report: Report) -> Built:
     )
 
 
+def _prepare(request: BuildRequest, report: Report) -> _Job:
+    """Read spec, stack and lock, so that their faults are told before the work."""
+    signers = named_signers(request.signers)
+    spec = load_spec(request.spec_path)
+    stack = load_stack(spec)
+    directory = request.spec_path.absolute().parent
+    lock = Lock.load(lock_path(request.spec_path))
+    if request.locked:
+        require_locked(lock, sources_of(spec, directory))
+    place = Workplace(
+        directory=directory,
+        cache=request.cache,
+        lock=lock,
+        update=request.update,
+        insecure=request.insecure,
+        epoch=int(request.created.timestamp()),
+        report=report,
+    )
+    return _Job(request, spec, stack, place, signers)
+
+
+def _lock(job: _Job, gathered: _Gathered, manifest: Manifest) -> Lock:
+    """Return the lock of what was built; with `--locked` it must be the old one."""
+    built = Lock.of(
+        [
+            *model_pins(manifest.models, job.spec, job.place),
+            *image_pins(gathered.images, manifest.images, job.spec),
+        ]
+    )
+    if job.request.locked:
+        require_same(job.place.lock, built)
+    return built
+
+
 def _pack(
-    packer: Packer,
-    gathered: _Gathered,
-    stack: Stack | None,
-    request: BuildRequest,
-    report: Report,
+    packer: Packer, job: _Job, gathered: _Gathered
 ) -> tuple[Manifest, dict[str, bytes]]:
     """Pack everything; return the manifest and the checksum lists of the models."""
-    spec = gathered.spec
+    spec, created = job.spec, job.request.created
     total = sum(model.size for model in gathered.models)
     total += sum(image.size for image in gathered.images)
-    with report.progress("packing", total) as progress:
+    with job.place.report.progress("packing", total) as progress:
         taken = [pack_model(packer, model, progress) for model in gathered.models]
         packer.drain()
         finished = [model.finish() for model in taken]
@@ -165,13 +185,15 @@ def _pack(
         type=BUNDLE_TYPE,
         name=spec.name,
         version=spec.version,
-        serial=spec.serial_at(request.created),
+        serial=spec.serial_at(created),
         platform=spec.platform,
-        created=request.created.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        created=created.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         builder=f"sealift {__version__}",
         models=models,
         images=images,
-        stack=pack_stack(packer, stack, spec, images, models) if stack else None,
+        stack=(
+            pack_stack(packer, job.stack, spec, images, models) if job.stack else None
+        ),
     )
     return manifest, {entry.listing_name: data for entry, data in finished}
 
@@ -201,24 +223,20 @@ def _describe(
         sink = target.create(name)
         sink.write(data)
         sink.close()
+    target.finish()
     return digest_of(sums)
 
 
-def _read_back(
-    target: Target,
-    signers: Sequence[tuple[str, Signer]],
-    now: datetime,
-    report: Report,
-) -> None:
+def _read_back(target: Target, job: _Job) -> None:
     """Verify what was written as a host would, from the disk, not from the cache."""
-    keys = [signer.public_key.fingerprint for _, signer in signers]
+    keys = [signer.public_key.fingerprint for _, signer in job.signers]
     trust = Trust.from_fingerprints(keys)
     with Media([str(target.path)]) as media:
         for name in media.names():
             media.open(name).drop_cache()
-        bundle = open_bundle(media, trust, now)
+        bundle = open_bundle(media, trust, job.request.created)
         total = sum(pack.size for pack in bundle.index.packs)
-        with report.progress("reading back", total) as progress:
+        with job.place.report.progress("reading back", total) as progress:
             verify_payload(bundle, progress)
 
 

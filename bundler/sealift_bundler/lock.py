@@ -165,11 +165,6 @@ class Lock:
         """Return the pin of a place such as `models.chat`."""
         return next((pin for pin in self.pins() if pin.where == where), None)
 
-    def replaced(self, pins: Iterable[Pin]) -> Lock:
-        """Return this lock with these pins in the place of older ones."""
-        new = {pin.where: pin for pin in pins}
-        return Lock.of({**{pin.where: pin for pin in self.pins()}, **new}.values())
-
 
 def lock_path(spec_path: Path) -> Path:
     """Return where the lock of a spec lies: beside it."""

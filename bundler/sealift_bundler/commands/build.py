@@ -14,7 +14,7 @@ from sealift_bundler.report import Report, human
 from sealift_bundler.signing import Signer, signer_from_agent, signer_from_key_file
 
 
-def run(
+def run(  # long: one parameter for each option
     spec: Annotated[Path, typer.Argument(help="The bundle spec, sealift.yaml.")],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Where the bundle is put.")
