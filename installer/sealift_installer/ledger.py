@@ -6,9 +6,10 @@ taken out later shows.
 
 from __future__ import annotations
 
+import fcntl
 import os
 from datetime import datetime
-from typing import Any, Dict
+from typing import Any, Dict, Tuple
 
 from sealift_manifests import strictjson
 from sealift_manifests.digests import digest_of
@@ -21,16 +22,24 @@ _START = "sha256:" + 64 * "0"
 
 
 def append(layout: Layout, event: str, now: datetime, **facts: Any) -> None:
-    """Add a line to the ledger and sync it."""
-    entry: Dict[str, Any] = {
-        "event": event,
-        "previous": _last_digest(layout.ledger),
-        "time": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        **facts,
-    }
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+    """Add a line to the ledger and sync it.
+
+    A last line without its end is one that was cut off while it was written, so
+    nobody was told that it is there: it makes room.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
     fd = os.open(layout.ledger, flags, 0o644)
     try:
+        # An audit holds no other lock: two at a time would follow the same line.
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        whole = _whole_lines(durable.read_file(layout.ledger) or b"")
+        entry: Dict[str, Any] = {
+            "event": event,
+            "previous": _last_digest(whole),
+            "time": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            **facts,
+        }
+        os.ftruncate(fd, len(whole))
         durable.write_all(fd, strictjson.dump_line(entry))
         os.fsync(fd)
     finally:
@@ -40,7 +49,8 @@ def append(layout: Layout, event: str, now: datetime, **facts: Any) -> None:
 def first_broken_line(data: bytes) -> int:
     """Return the number (from 1) of the first line that is not bound, or 0."""
     previous = _START
-    for number, line in enumerate(data.splitlines(keepends=True), start=1):
+    whole = _whole_lines(data)
+    for number, line in enumerate(whole.splitlines(keepends=True), start=1):
         try:
             entry = strictjson.load(line, f"ledger line {number}")
         except ManifestError:
@@ -51,8 +61,24 @@ def first_broken_line(data: bytes) -> int:
     return 0
 
 
-def _last_digest(path: str) -> str:
-    data = durable.read_file(path)
-    if not data:
-        return _START
-    return digest_of(data.splitlines(keepends=True)[-1])
+def last_entry(layout: Layout, bundle: str, events: Tuple[str, ...]) -> Dict[str, Any]:
+    """Return the last readable line about a bundle with one of these events, or {}."""
+    data = _whole_lines(durable.read_file(layout.ledger) or b"")
+    for line in reversed(data.splitlines()):
+        try:
+            entry = strictjson.load(line, layout.ledger)
+        except ManifestError:
+            continue  # `first_broken_line` tells of it.
+        found = entry if isinstance(entry, dict) else {}
+        if found.get("bundle") == bundle and found.get("event") in events:
+            return found
+    return {}
+
+
+def _whole_lines(data: bytes) -> bytes:
+    return data[: data.rfind(b"\n") + 1]
+
+
+def _last_digest(data: bytes) -> str:
+    lines = data.splitlines(keepends=True)
+    return digest_of(lines[-1]) if lines else _START

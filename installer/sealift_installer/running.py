@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from typing import Any, Dict, Optional, Tuple
 
-from sealift_manifests import strictjson
 from sealift_manifests.errors import StartError
 from sealift_manifests.names import project_name
 from sealift_manifests.trust import Trust
 
-from sealift_installer import durable
+from sealift_installer import ledger
 from sealift_installer.audit import AuditResult, audit
 from sealift_installer.compose import Compose, Project
 from sealift_installer.health import ServiceState, project_state, wait_healthy
@@ -71,9 +70,4 @@ def states_of(host: Host, release: Release) -> Tuple[ServiceState, ...]:
 
 def last_audit(layout: Layout, bundle: str) -> Optional[Dict[str, Any]]:
     """Return the ledger's last line about an audit of this bundle."""
-    lines = (durable.read_file(layout.ledger) or b"").splitlines()
-    for line in reversed(lines):
-        entry: Dict[str, Any] = strictjson.load(line, layout.ledger)
-        if entry.get("bundle") == bundle and entry.get("event") in ("audit", "start"):
-            return entry
-    return None
+    return ledger.last_entry(layout, bundle, ("audit", "start")) or None

@@ -7,12 +7,17 @@ engine: the bundles carry weights only, but where a test says otherwise.
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import making
 import pytest
 from making import NO_ENGINE, PYZ, Host, Key
+from sealift_installer import ledger
+from sealift_installer.layout import Layout
 from sealift_manifests.digests import digest_of
 from sealift_manifests.sums import SUMS_NAME
 
@@ -112,3 +117,47 @@ def test_an_edited_record_cannot_keep_the_engine_out_of_the_audit(
     outcome = host.run("audit", "--key", golden / "golden-ed25519.pub")
 
     outcome.expect(40, "no engine")
+
+
+def test_a_ledger_cut_off_by_a_power_cut_is_continued(host: Host):
+    path = host.state / "ledger.jsonl"
+    path.write_bytes(path.read_bytes() + b'{"bundle":"acme","event":"au')
+
+    host.run("status").expect(0, "acme 1.0.0")
+    host.run("audit").expect(0)
+
+    outcome = host.run("status").expect(0, "clean")
+    assert "was changed" not in outcome.said
+    assert [line["event"] for line in host.ledger()] == ["install", "audit"]
+
+
+def test_a_ledger_line_that_was_changed_is_told_and_hides_nothing_else(host: Host):
+    path = host.state / "ledger.jsonl"
+    path.write_bytes(b"{]\n" + path.read_bytes())
+
+    outcome = host.run("status")
+
+    outcome.expect(0, "acme 1.0.0", "was changed: line 1")
+
+
+def test_lines_written_at_the_same_time_follow_each_other(host: Host):
+    layout = Layout(str(host.state), str(host.config))
+    now = datetime(2026, 11, 1, tzinfo=UTC)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: ledger.append(layout, "audit", now, n=n), range(200)))
+
+    data = (host.state / "ledger.jsonl").read_bytes()
+    assert data.count(b"\n") == 201
+    assert ledger.first_broken_line(data) == 0
+
+
+def test_a_reason_in_another_encoding_leaves_the_ledger_readable(
+    host: Host, older: Path
+):
+    reason = os.fsdecode(b"zur\xfcck")
+
+    host.run("install", older, "--allow-downgrade", reason).expect(0)
+
+    assert "was changed" not in host.run("status").expect(0).said
+    assert host.ledger()[-1]["downgrade_reason"] == "zur\\xfcck"

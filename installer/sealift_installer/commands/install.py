@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from argparse import ArgumentParser, Namespace
 
 from sealift_installer.commands import Result, add_places, add_trust_options, named_keys
@@ -30,7 +31,11 @@ def configure(parser: ArgumentParser) -> None:
 
 def run(args: Namespace, host: Host) -> Result:
     """Install the bundle, or say that all is there."""
-    options = InstallOptions(named_keys(args), args.repair, args.allow_downgrade)
+    reason = args.allow_downgrade
+    if reason is not None:
+        # Bytes that are no text in this terminal's encoding could not be read back.
+        reason = os.fsencode(reason).decode("utf-8", "backslashreplace")
+    options = InstallOptions(named_keys(args), args.repair, reason)
     done = install(host, args.bundle, options)
     manifest, plan = done.bundle.manifest, done.plan
     what = f"{manifest.name} {manifest.version}"

@@ -42,7 +42,7 @@ def _describe(host: Host, release: Release) -> Dict[str, Any]:
         "serial": manifest.serial,
         "release": release.path,
         "installed": release.record.installed,
-        "last_audit": audited["time"] if audited else None,
+        "last_audit": audited.get("time") if audited else None,
         "last_audit_clean": audited.get("clean", True) if audited else None,
         "models": {m.name: host.layout.tree(m) for m in manifest.models},
         "services": {s.service: str(s) for s in states_of(host, release)},
