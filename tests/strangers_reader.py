@@ -148,10 +148,9 @@ def check_p384(point: bytes, der: bytes, data: bytes) -> None:
 
 def check_signed(files: Files, sums: bytes, trusted: set[bytes]) -> None:  # 5
     counted = set()
-    for name in sorted(files):
-        is_one = name.startswith("SHA256SUMS.") and name.endswith(".sig")
-        if not is_one or name.endswith(".p384.sig"):
-            continue
+    names = [n for n in files if n.startswith("SHA256SUMS.") and n.endswith(".sig")]
+    need(len(names) <= 64, "too many signatures")
+    for name in sorted(n for n in names if not n.endswith(".p384.sig")):
         key = signer_of(whole(files, name, 16 << 10), sums)
         if key in trusted:
             counted.add(key)

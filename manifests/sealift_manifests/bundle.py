@@ -9,15 +9,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Dict, Iterator, Mapping, Tuple
+from typing import Dict, Iterator, Mapping, Optional, Tuple
 
-from sealift_manifests.codecs import decode
+from sealift_manifests.codecs import RAW, decode
 from sealift_manifests.digests import Digest, digest_of
-from sealift_manifests.errors import DigestMismatchError, ManifestError
+from sealift_manifests.errors import (
+    DigestMismatchError,
+    ManifestError,
+    SignatureError,
+)
 from sealift_manifests.index import MAX_INDEX, Chunk, Index, parse_index
 from sealift_manifests.media import Media, MediaFile
 from sealift_manifests.model import MAX_MANIFEST, Manifest, parse_manifest
-from sealift_manifests.parallel import ordered_map
+from sealift_manifests.parallel import Scratch, ordered_map
 from sealift_manifests.sums import MAX_SUMS, SUMS_NAME, parse_sums
 from sealift_manifests.trees import format_listing
 from sealift_manifests.trust import Accepted, Trust, check_signatures
@@ -26,9 +30,16 @@ MANIFEST_NAME = "manifest.json"
 INDEX_NAME = "index.json"
 INSTALLER_NAME = "sealift-installer.pyz"
 GUIDE_NAME = "INSTALL.md"
-MAX_SIGNATURE = 64 << 10
+MAX_SIGNATURE = 16 << 10
+"""The largest accepted signature file, in bytes."""
+
+MAX_SIGNATURES = 64
+"""Each costs time before anything is trusted."""
+
 MAX_SMALL_FILE = 64 << 20
 """The largest accepted file of a bundle that is not a pack, in bytes."""
+
+_stored = Scratch()
 
 _RECOPY = (
     "Copy it again from where the bundle was built. If that does not help, ask for "
@@ -62,14 +73,25 @@ class Bundle:
             return self.documents[name]
         return read_document(self.media, self.sums, name, MAX_SMALL_FILE)
 
-    def read_chunk(self, number: int) -> memoryview:
-        """Read chunk `number` once, check its stored digest, return its plain bytes."""
+    def read_chunk(self, number: int, into: Optional[bytearray] = None) -> memoryview:
+        """Read chunk `number` once, check its stored digest, return its plain bytes.
+
+        They lie at the start of `into` if it is given, which must have room for them.
+        """
         chunk = self.index.chunks[number]
         file = self.pack_file(chunk.pack)
-        stored = file.read_at(chunk.offset, chunk.stored_size)
+        target = bytearray(chunk.size) if into is None else into
+        stored = (
+            memoryview(target)[: chunk.stored_size]
+            if chunk.codec == RAW
+            else _stored.take(chunk.stored_size)
+        )
+        file.read_into(stored, chunk.offset)
         if digest_of(stored) != chunk.stored_digest:
             raise damaged_chunk(file, chunk)
-        return decode(chunk.codec, stored, chunk.size, chunk.width)
+        if chunk.codec == RAW:
+            return decode(RAW, stored, chunk.size, chunk.width)
+        return decode(chunk.codec, stored, chunk.size, chunk.width, target)
 
     def read_content(self, digest: Digest) -> Iterator[memoryview]:
         """Yield the plain bytes of a file by its digest, decoded on all cores."""
@@ -108,11 +130,18 @@ def open_bundle(media: Media, trust: Trust, now: datetime) -> Bundle:
 
 def read_signatures(media: Media) -> Dict[str, bytes]:
     """Return the signature files over SHA256SUMS, by name."""
-    return {
-        name: media.read(name, MAX_SIGNATURE)
+    names = [
+        name
         for name in media.names()
         if name.startswith(SUMS_NAME + ".") and name.endswith(".sig")
-    }
+    ]
+    if len(names) > MAX_SIGNATURES:
+        raise SignatureError(
+            f"the bundle has {len(names)} signature files; at most {MAX_SIGNATURES} "
+            "are looked at",
+            hint=_RECOPY,
+        )
+    return {name: media.read(name, MAX_SIGNATURE) for name in names}
 
 
 def read_document(

@@ -21,8 +21,14 @@ from making import Key, a_key, build, flip, model_files, noise, resign, weights_
 from sealift_bundler.target import open_target
 from sealift_manifests import index as index_module
 from sealift_manifests import model, sums
-from sealift_manifests.bundle import MAX_SMALL_FILE, open_bundle
+from sealift_manifests.bundle import (
+    MAX_SIGNATURE,
+    MAX_SIGNATURES,
+    MAX_SMALL_FILE,
+    open_bundle,
+)
 from sealift_manifests.codecs import CODECS
+from sealift_manifests.errors import SignatureError
 from sealift_manifests.media import Media
 from sealift_manifests.names import volume_name
 from sealift_manifests.trust import NAMESPACE, Trust
@@ -150,6 +156,22 @@ def test_a_stranger_trusts_no_key_that_is_merely_there(fresh, key, tmp_path):
         stranger.Bundle(bundle, blobs_of(key.public))
 
 
+def test_neither_reader_looks_at_more_signatures_than_the_limit(tmp_path):
+    bundle = Path(shutil.copytree(GOLDEN, tmp_path / "bundle"))
+    good = (bundle / "SHA256SUMS.golden-ed25519.sig").read_bytes()
+    for number in range(MAX_SIGNATURES - 3):
+        (bundle / f"SHA256SUMS.{number}.sig").write_bytes(good)
+
+    assert ours(bundle, GOLDEN_KEYS[0])
+    stranger.Bundle(bundle, blobs_of(*GOLDEN_KEYS))
+
+    (bundle / "SHA256SUMS.more.sig").write_bytes(good)
+    with pytest.raises(SignatureError, match="65 signature files"):
+        ours(bundle, GOLDEN_KEYS[0])
+    with pytest.raises(ValueError, match="too many"):
+        stranger.Bundle(bundle, blobs_of(*GOLDEN_KEYS))
+
+
 def test_the_stranger_knows_none_of_our_code():
     tree = ast.parse(Path(stranger.__file__).read_text())
     imported = {
@@ -253,6 +275,8 @@ def test_every_known_word_and_number_is_documented():
         shown = f"{size >> 30} GiB" if size >= 1 << 30 else f"{size >> 20} MiB"
         assert f"| {what} | {shown}" in TEXT
     assert f"1 to {index_module.MAX_CHUNK} |" in TEXT
+    assert f"a companion | {MAX_SIGNATURE >> 10} KiB |" in TEXT
+    assert f"companions together | {MAX_SIGNATURES} |" in TEXT
     assert not model.KNOWN_FEATURES or "Known features: none" not in TEXT
 
 
