@@ -58,6 +58,13 @@ def replace_link(path: str, target: str) -> None:
     sync_directory(os.path.dirname(path))
 
 
+def write_all_at(fd: int, data: memoryview, offset: int) -> None:
+    """Write all bytes of a buffer to an open file, from `offset`."""
+    while data:
+        written = os.pwrite(fd, data, offset)
+        data, offset = data[written:], offset + written
+
+
 def write_all(fd: int, data: object) -> None:
     """Write all bytes of a buffer to an open file."""
     view = memoryview(data)  # type: ignore[arg-type]
@@ -92,6 +99,17 @@ def remove_tree(path: str) -> None:
     """Remove a directory and all in it, if it is there."""
     if os.path.isdir(path) and not os.path.islink(path):
         shutil.rmtree(path)
+
+
+def discard_directory(path: str) -> None:
+    """Remove a directory that must never be seen in part: its name goes first."""
+    parent, name = os.path.split(path)
+    aside = os.path.join(parent, f".{name}.gone")
+    remove_tree(aside)
+    if os.path.isdir(path):
+        os.rename(path, aside)
+        sync_directory(parent)
+        remove_tree(aside)
 
 
 def remove_empty_parents(path: str, stop: str) -> None:

@@ -12,13 +12,14 @@ import os
 import stat
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Deque, Iterable, Iterator, List, Optional, Set, Tuple
+from contextlib import closing
+from typing import Deque, Dict, Iterable, Iterator, List, NamedTuple, Set, Tuple
 
 from sealift_manifests.bundle import Bundle
 from sealift_manifests.digests import Digest, from_hex
 from sealift_manifests.errors import DigestMismatchError, StagingError
-from sealift_manifests.index import Content
-from sealift_manifests.parallel import ordered_map
+from sealift_manifests.index import MAX_CHUNK, Content
+from sealift_manifests.parallel import core_count, ordered_map
 from sealift_manifests.verify import Progress
 
 from sealift_installer import durable
@@ -26,6 +27,9 @@ from sealift_installer.layout import Layout
 
 _WRITEBACK = 64 << 20
 _UNSYNCED_FILES = 64
+# All wait for the hash of the file, which is one chain, when there are more workers.
+_WORKERS = 8
+_HASHED_AHEAD = 2
 
 
 def missing_contents(layout: Layout, bundle: Bundle) -> Tuple[Content, ...]:
@@ -55,17 +59,12 @@ def stage(
     """
     durable.make_directories(layout.journal)
     clear_journal(layout)
-    contents = tuple(contents)
-    numbers = [n for content in contents for n in content.chunks]
-    plain = ordered_map(bundle.read_chunk, numbers)
     try:
-        with _Shelf(layout) as shelf:
-            for content in contents:
-                _stage_one(layout, content, plain, shelf, progress)
+        with _Stage(layout, bundle) as staging:
+            staging.run(contents, progress)
     except OSError as error:
         raise _staging_fault(layout, error) from error
     finally:
-        plain.close()  # type: ignore[attr-defined]
         clear_journal(layout)
 
 
@@ -76,56 +75,115 @@ def clear_journal(layout: Layout) -> None:
             durable.remove_file(os.path.join(layout.journal, name))
 
 
-def _stage_one(
-    layout: Layout,
-    content: Content,
-    plain: Iterator[memoryview],
-    shelf: _Shelf,
-    progress: Progress,
-) -> None:
-    unfinished = os.path.join(layout.journal, content.digest.hex)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-    fd = os.open(unfinished, flags, 0o600)
-    try:
-        measured = _write(fd, content, plain, shelf, progress)
-        if measured != content.digest:
+class _Unfinished:
+    """A file on its way into the store, under a hidden name."""
+
+    def __init__(self, layout: Layout, content: Content) -> None:
+        self.content = content
+        self.path = os.path.join(layout.journal, content.digest.hex)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        self.fd = os.open(self.path, flags, 0o600)
+        self.state = hashlib.sha256()
+        self.hashed = self._flushed = 0
+
+    def count(self, size: int) -> None:
+        """Note that this many more bytes are written, from the start on."""
+        self.hashed += size
+        if self.hashed - self._flushed >= _WRITEBACK:
+            # Starts the write-back of dirty pages now, while the next are decoded.
+            size = self.hashed - self._flushed
+            os.posix_fadvise(self.fd, self._flushed, size, os.POSIX_FADV_DONTNEED)
+            self._flushed = self.hashed
+
+    def check(self) -> None:
+        """Raise DigestMismatchError unless this is the file that was signed."""
+        measured = from_hex(self.state.hexdigest())
+        if measured != self.content.digest:
             raise DigestMismatchError(
-                f"the chunks of {content.digest.short} make another file "
+                f"the chunks of {self.content.digest.short} make another file "
                 f"({measured.short}) than was signed",
                 hint="The bundle was built wrongly. Ask for a new one.",
             )
-        os.fchmod(fd, 0o444)
-    except BaseException:
-        os.close(fd)
-        raise
-    shelf.put(fd, unfinished, layout.content(content.digest))
+        os.fchmod(self.fd, 0o444)
 
 
-def _write(
-    fd: int,
-    content: Content,
-    plain: Iterator[memoryview],
-    shelf: _Shelf,
-    progress: Progress,
-) -> Digest:
-    state = hashlib.sha256()
-    hashed: Optional[Future[None]] = None
-    written = flushed = 0
-    for _ in content.chunks:
-        data = next(plain)
-        if hashed:
-            hashed.result()
-        hashed = shelf.hasher.submit(state.update, data)
-        durable.write_all(fd, data)
-        written += len(data)
-        if written - flushed >= _WRITEBACK:
-            # Starts the write-back of dirty pages now, while the next are decoded.
-            os.posix_fadvise(fd, flushed, written - flushed, os.POSIX_FADV_DONTNEED)
-            flushed = written
-        progress(len(data))
-    if hashed:
-        hashed.result()
-    return from_hex(state.hexdigest())
+class _Part(NamedTuple):
+    """A chunk of an unfinished file, and the memory to decode it in."""
+
+    file: _Unfinished
+    number: int
+    offset: int
+    buffer: bytearray
+
+
+class _Stage:
+    """Fills files from the packs.
+
+    Workers read, check, decode and write chunks, each at its place. A thread of its
+    own hashes each file in order, and another syncs what is finished.
+    """
+
+    def __init__(self, layout: Layout, bundle: Bundle) -> None:
+        self._layout = layout
+        self._bundle = bundle
+        self._shelf = _Shelf(layout)
+        self._hasher = ThreadPoolExecutor(1)
+        self._hashing: Deque[Tuple[Future[None], bytearray]] = deque()
+        self._free: List[bytearray] = []
+        self._open: Dict[Digest, _Unfinished] = {}
+
+    def __enter__(self) -> _Stage:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._hasher.shutdown()
+        for file in self._open.values():
+            os.close(file.fd)
+        self._shelf.close()
+
+    def run(self, contents: Iterable[Content], progress: Progress) -> None:
+        """Stage the files, in this order."""
+        workers = min(core_count(), _WORKERS)
+        filled = ordered_map(self._fill, self._parts(contents), workers=workers)
+        with closing(filled):
+            for part, plain in filled:
+                progress(len(plain))
+                self._hash(part, plain)
+
+    def _parts(self, contents: Iterable[Content]) -> Iterator[_Part]:
+        for content in contents:
+            file = _Unfinished(self._layout, content)
+            self._open[content.digest] = file
+            offset = 0
+            for number in content.chunks:
+                buffer = self._free.pop() if self._free else bytearray(MAX_CHUNK)
+                yield _Part(file, number, offset, buffer)
+                offset += self._bundle.index.chunks[number].size
+            if not content.chunks:
+                self._finish(file)
+
+    def _fill(self, part: _Part) -> Tuple[_Part, memoryview]:
+        plain = self._bundle.read_chunk(part.number, part.buffer)
+        durable.write_all_at(part.file.fd, plain, part.offset)
+        return part, plain
+
+    def _hash(self, part: _Part, plain: memoryview) -> None:
+        file = part.file
+        future = self._hasher.submit(file.state.update, plain)
+        self._hashing.append((future, part.buffer))
+        file.count(len(plain))
+        is_last = file.hashed == file.content.size
+        while len(self._hashing) > (0 if is_last else _HASHED_AHEAD):
+            future, buffer = self._hashing.popleft()
+            future.result()
+            self._free.append(buffer)
+        if is_last:
+            self._finish(file)
+
+    def _finish(self, file: _Unfinished) -> None:
+        file.check()
+        del self._open[file.content.digest]
+        self._shelf.put(file.fd, file.path, self._layout.content(file.content.digest))
 
 
 class _Shelf:
@@ -134,14 +192,11 @@ class _Shelf:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._syncer = ThreadPoolExecutor(1)
-        self.hasher = ThreadPoolExecutor(1)
         self._waiting: Deque[Future[None]] = deque()
         self._folders: Set[str] = set()
 
-    def __enter__(self) -> _Shelf:
-        return self
-
-    def __exit__(self, kind: Optional[type], *_: object) -> None:
+    def close(self) -> None:
+        """Wait until all that was put here is durable."""
         try:
             while self._waiting:
                 self._waiting.popleft().result()
@@ -149,9 +204,9 @@ class _Shelf:
                 durable.sync_directory(folder)
         finally:
             self._syncer.shutdown()
-            self.hasher.shutdown()
 
     def put(self, fd: int, unfinished: str, final: str) -> None:
+        """Take a finished file, still open."""
         folder = os.path.dirname(final)
         durable.make_directories(folder)
         self._folders.add(folder)

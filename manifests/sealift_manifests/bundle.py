@@ -91,7 +91,7 @@ class Bundle:
             raise damaged_chunk(file, chunk)
         if chunk.codec == RAW:
             return decode(RAW, stored, chunk.size, chunk.width)
-        return decode(chunk.codec, stored, chunk.size, chunk.width, target)
+        return decode(chunk.codec, stored, chunk.size, chunk.width, into=target)
 
     def read_content(self, digest: Digest) -> Iterator[memoryview]:
         """Yield the plain bytes of a file by its digest, decoded on all cores."""

@@ -38,19 +38,28 @@ class MediaFile:
 
     def read_at(self, offset: int, size: int) -> bytes:
         """Return exactly `size` bytes; raise PayloadError if they cannot be read."""
+        data = bytearray(size)
+        self.read_into(memoryview(data), offset)
+        return bytes(data)
+
+    def read_into(self, target: memoryview, offset: int) -> None:
+        """Fill `target` from `offset`; raise PayloadError if that cannot be read."""
+        size = len(target)
+        done = 0
         try:
-            data = os.pread(self._fd, size, self._start + offset)
-            while len(data) < size:
-                more = os.pread(
-                    self._fd, size - len(data), self._start + offset + len(data)
-                )
-                if not more:
+            # Asks for all of it at once: the kernel alone reads ahead much less.
+            os.posix_fadvise(
+                self._fd, self._start + offset, size, os.POSIX_FADV_WILLNEED
+            )
+            while done < size:
+                got = os.preadv(self._fd, [target[done:]], self._start + offset + done)
+                if not got:
                     raise PayloadError(
-                        f"{self.label} ends at byte {offset + len(data)}, "
+                        f"{self.label} ends at byte {offset + done}, "
                         f"before byte {offset + size}",
                         hint="It was cut short. Copy it to the medium again.",
                     )
-                data += more
+                done += got
         except OSError as error:
             raise PayloadError(
                 f"{self.label} cannot be read at bytes {offset} to {offset + size}: "
@@ -58,7 +67,6 @@ class MediaFile:
                 hint="The medium may be failing or was pulled out. Copy the file to "
                 "another medium.",
             ) from error
-        return data
 
     def drop_cache(self) -> None:
         """Ask the kernel to forget what it cached, so that reads reach the medium."""

@@ -1,15 +1,17 @@
 """Work on many items with every core, results in order, few in flight.
 
 hashlib, zstd and file reads release the interpreter lock on large buffers, so
-threads use all cores. What is in flight is bounded, so memory stays constant.
+threads use all cores. What is in flight is bounded, and memory that a thread needs
+for a moment is used again, so memory stays constant.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Callable, Deque, Iterable, Iterator, TypeVar
+from typing import Callable, Deque, Generator, Iterable, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -25,11 +27,11 @@ def ordered_map(
     items: Iterable[Item],
     *,
     workers: int = 0,
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Yield `work(item)` in the order of the items, computed by a pool of threads.
 
-    At most two items for each worker are in flight. An exception in `work` comes
-    out at its item's turn. `workers` is the number of cores when 0.
+    At most two items more than there are workers are in flight. An exception in
+    `work` comes out at its item's turn. `workers` is the number of cores when 0.
     """
     count = workers or core_count()
     waiting: Deque[Future[Result]] = deque()
@@ -37,10 +39,27 @@ def ordered_map(
         try:
             for item in items:
                 waiting.append(pool.submit(work, item))
-                if len(waiting) >= 2 * count:
+                if len(waiting) >= count + 2:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
         finally:
             for future in waiting:
                 future.cancel()
+
+
+class Scratch(threading.local):
+    """Memory for intermediate values, each thread's own.
+
+    Fresh memory for every chunk would cost as much as reading the chunk: the kernel
+    has to clear each page of it.
+    """
+
+    def __init__(self) -> None:
+        self._kept = bytearray()
+
+    def take(self, size: int) -> memoryview:
+        """Return `size` bytes, which this thread may use until it takes again."""
+        if len(self._kept) < size:
+            self._kept = bytearray(size)
+        return memoryview(self._kept)[:size]

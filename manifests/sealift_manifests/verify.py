@@ -26,7 +26,7 @@ from sealift_manifests.digests import Digest, digest_of, from_hex
 from sealift_manifests.errors import DigestMismatchError, PayloadError, SealiftError
 from sealift_manifests.index import Chunk
 from sealift_manifests.media import MediaFile
-from sealift_manifests.parallel import ordered_map
+from sealift_manifests.parallel import Scratch, ordered_map
 
 Progress = Callable[[int], None]
 """Called with the number of bytes that were just dealt with."""
@@ -145,11 +145,13 @@ def _bad_chunks(
     bundle: Bundle, files: Dict[int, MediaFile], progress: Progress
 ) -> Dict[int, List[int]]:
     """Return the numbers of the bad chunks of each pack that has any."""
+    scratch = Scratch()
 
     def measure(number: int) -> Optional[int]:
         chunk = bundle.index.chunks[number]
+        stored = scratch.take(chunk.stored_size)
         try:
-            stored = files[chunk.pack].read_at(chunk.offset, chunk.stored_size)
+            files[chunk.pack].read_into(stored, chunk.offset)
         except PayloadError:
             return number
         return None if digest_of(stored) == chunk.stored_digest else number
