@@ -13,6 +13,7 @@ from sealift_manifests.digests import Digest
 from sealift_manifests.errors import DowngradeError, NotInstalledError
 from sealift_manifests.media import Media
 from sealift_manifests.model import Manifest, parse_manifest
+from sealift_manifests.paths import is_label
 from sealift_manifests.sums import SUMS_NAME
 from sealift_manifests.trust import Trust
 
@@ -144,17 +145,28 @@ def installed_bundles(layout: Layout) -> Tuple[str, ...]:
 def releases_of(layout: Layout, bundle: str) -> Tuple[Release, ...]:
     """Return all whole releases of a bundle on this host."""
     folder = os.path.join(layout.releases, bundle)
+    names = _release_names(layout, bundle)
+    return tuple(read_release(os.path.join(folder, name)) for name in names)
+
+
+def _release_names(layout: Layout, bundle: str) -> Tuple[str, ...]:
+    folder = os.path.join(layout.releases, bundle)
     if not os.path.isdir(folder):
         return ()
-    names = sorted(n for n in os.listdir(folder) if not n.startswith("."))
-    return tuple(read_release(os.path.join(folder, name)) for name in names)
+    return tuple(sorted(n for n in os.listdir(folder) if not n.startswith(".")))
+
+
+def bundles_with_releases(layout: Layout) -> Tuple[str, ...]:
+    """Return the names of the bundles that have a whole release, in use or not."""
+    if not os.path.isdir(layout.releases):
+        return ()
+    names = filter(is_label, os.listdir(layout.releases))
+    return tuple(sorted(name for name in names if _release_names(layout, name)))
 
 
 def all_releases(layout: Layout) -> Tuple[Release, ...]:
     """Return all whole releases of all bundles."""
-    if not os.path.isdir(layout.releases):
-        return ()
-    names = sorted(os.listdir(layout.releases))
+    names = bundles_with_releases(layout)
     return tuple(release for name in names for release in releases_of(layout, name))
 
 

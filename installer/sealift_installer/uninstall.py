@@ -1,6 +1,7 @@
 """Remove a bundle from the host: only what Sealift made, only what no other needs.
 
-The serials, the ledger and the trusted keys stay.
+The releases go last, for they say what else there is: an uninstall that was cut off
+is finished by running it again. The serials, the ledger and the trusted keys stay.
 """
 
 from __future__ import annotations
@@ -37,12 +38,12 @@ class Removed:
 def uninstall(host: Host, bundle: str) -> Removed:
     """Take the bundle's containers, volumes, images, trees and weights away."""
     with host.locked():
-        gone = releases.releases_of(host.layout, bundle)
-        if not gone:
+        if bundle not in releases.bundles_with_releases(host.layout):
             raise NotInstalledError(
                 f"{bundle} is not installed below {host.layout.state}",
                 hint="See `status` for what is installed, or give its --state-dir.",
             )
+        gone = releases.releases_of(host.layout, bundle)
         kept = tuple(
             release.manifest
             for release in releases.all_releases(host.layout)
@@ -50,14 +51,11 @@ def uninstall(host: Host, bundle: str) -> Removed:
         )
         images, volumes = _leave_engine(host, gone, kept)
         durable.remove_file(host.layout.current(bundle))
-        for release in gone:
-            durable.remove_tree(release.path)
-        durable.remove_empty_parents(
-            os.path.join(host.layout.releases, bundle), host.layout.state
-        )
         _remove_trees(host, gone, kept)
         freed = _remove_contents(host, kept)
         host.log("uninstall", gone[-1].manifest)
+        durable.discard_directory(os.path.join(host.layout.releases, bundle))
+        durable.remove_empty_parents(host.layout.releases, host.layout.state)
         return Removed(tuple(r.manifest.version for r in gone), images, volumes, freed)
 
 
@@ -98,7 +96,7 @@ def _remove_trees(
         for model in release.manifest.models:
             tree = host.layout.tree(model)
             if tree not in needed:
-                durable.remove_tree(tree)
+                durable.discard_directory(tree)
                 durable.remove_empty_parents(os.path.dirname(tree), host.layout.state)
 
 

@@ -9,7 +9,7 @@ from sealift_manifests.errors import UsageError
 
 from sealift_installer.commands import Result, add_installed_name
 from sealift_installer.host import Host
-from sealift_installer.releases import choose
+from sealift_installer.releases import bundles_with_releases, choose
 from sealift_installer.report import human
 from sealift_installer.uninstall import uninstall
 
@@ -24,7 +24,7 @@ def configure(parser: ArgumentParser) -> None:
 
 def run(args: Namespace, host: Host) -> Result:
     """Remove the bundle after asking."""
-    name = choose(host.layout, args.name).manifest.name
+    name = args.name or _only_one(host)
     if not args.yes:
         _ask(name)
     removed = uninstall(host, name)
@@ -39,6 +39,12 @@ def run(args: Namespace, host: Host) -> Result:
         "volumes": list(removed.volumes),
         "freed": removed.freed,
     }
+
+
+def _only_one(host: Host) -> str:
+    # Not only by what is in use: an uninstall that was cut off has ended that.
+    names = bundles_with_releases(host.layout)
+    return names[0] if len(names) == 1 else choose(host.layout, None).manifest.name
 
 
 def _ask(name: str) -> None:

@@ -1,0 +1,123 @@
+"""A law of an uninstall: cut off anywhere it is finished by running it again.
+
+A child of this process does the work, and dies at each change of a file system in turn.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import making
+import pytest
+from making import NO_ENGINE, Key
+from sealift_installer.cli import main
+
+KILLED = 77
+CHANGES = ("fsync", "rename", "replace", "rmdir", "unlink", "write")
+
+
+@pytest.fixture(scope="module")
+def key(tmp_path_factory: pytest.TempPathFactory) -> Key:
+    return making.a_key(tmp_path_factory.mktemp("keys") / "release")
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory, key: Key) -> Path:
+    folder = tmp_path_factory.mktemp("gone")
+    files = {**making.model_files("gone"), "a/b.txt": b"b", "a/c/d.txt": b"d"}
+    spec = making.weights_spec(folder, "gone", files, serial=1)
+    return making.build(spec, key, folder / "out")
+
+
+def run(root: Path, *words: str | Path, die_at: int = -1) -> int:
+    """Run the installer for the host below `root`; die instead of a change."""
+    places = ["--state-dir", root / "state", "--config-dir", root / "config"]
+    argv = [str(word) for word in (*words, *places, "--engine", NO_ENGINE)]
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    code = 1
+    try:
+        if die_at >= 0:
+            _die_at(die_at)
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            code = main(argv)
+    finally:
+        os._exit(code)
+
+
+def _die_at(number: int) -> None:
+    left = number
+    for name in CHANGES:
+        real = getattr(os, name)
+
+        def change(*args, _real=real, **options):
+            nonlocal left
+            left -= 1
+            if left < 0:
+                os._exit(KILLED)
+            return _real(*args, **options)
+
+        setattr(os, name, change)
+
+
+def files_below(root: Path) -> set[str]:
+    return {str(p.relative_to(root)) for p in root.rglob("*") if not p.is_dir()}
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory, bundle: Path, key: Key) -> Path:
+    root = tmp_path_factory.mktemp("installed")
+    assert run(root, "install", bundle, "--key", key.public) == 0
+    return root
+
+
+def test_an_uninstall_cut_off_anywhere_is_finished_by_running_it_again(
+    installed, tmp_path
+):
+    words = ["uninstall", "--yes"]
+    remembered = {"lock", "ledger.jsonl", "serials/gone"}
+
+    for at in range(1000):
+        host = tmp_path / str(at)
+        shutil.copytree(installed, host, symlinks=True)
+        code = run(host, *words, die_at=at)
+        if code != KILLED:
+            break
+        # 45: all was gone but for the names of what had been put aside.
+        assert run(host, *words) in (0, 45)
+        left = {name for name in files_below(host / "state") if ".gone/" not in name}
+        assert left == remembered
+        shutil.rmtree(host)
+
+    assert code == 0
+    assert at > 20, "an uninstall changes more than that"
+    assert files_below(host / "state") == remembered
+
+
+def test_an_uninstall_cut_off_anywhere_leaves_nothing_that_an_install_trusts_in_part(
+    installed, bundle, tmp_path
+):
+    for at in range(1000):
+        host = tmp_path / str(at)
+        shutil.copytree(installed, host, symlinks=True)
+        if run(host, "uninstall", "--yes", die_at=at) != KILLED:
+            break
+        assert run(host, "install", bundle) == 0
+        assert run(host, "audit") == 0
+        shutil.rmtree(host)
+
+    assert at > 20, "an uninstall changes more than that"
+
+
+def test_no_path_is_a_name_of_a_bundle(installed):
+    before = files_below(installed)
+
+    assert run(installed, "uninstall", "../releases/gone", "--yes") == 45
+    assert run(installed, "uninstall", ".", "--yes") == 45
+
+    assert files_below(installed) == before
