@@ -13,6 +13,8 @@ from typing import Any, Callable, Dict, Iterator, TextIO
 
 from sealift_manifests.errors import SealiftError
 
+from sealift_installer.engine import printable
+
 _TERMINAL_INTERVAL = 0.2
 _PLAIN_INTERVAL = 10.0
 
@@ -30,14 +32,14 @@ class Report:
     def step(self, text: str) -> None:
         """Say what is being done or was found."""
         if not self._as_json:
-            print(text, file=self._err, flush=True)
+            print(_plain(text), file=self._err, flush=True)
 
     def result(self, command: str, text: str, facts: Dict[str, Any]) -> None:
         """Say how the command ended."""
         if self._as_json:
             self._print_json({"command": command, "ok": True, **facts})
         else:
-            print(text, file=self._out, flush=True)
+            print(_plain(text), file=self._out, flush=True)
 
     def failure(self, command: str, error: SealiftError, facts: Dict[str, Any]) -> None:
         """Say why the command failed and what to do next."""
@@ -53,7 +55,8 @@ class Report:
             )
         else:
             print(
-                f"sealift-installer {command}: {error.message}\n  {error.hint}\n"
+                f"sealift-installer {command}: {_plain(error.message)}\n"
+                f"  {_plain(error.hint)}\n"
                 f"  [{error.slug}, exit code {error.exit_code}]",
                 file=self._err,
                 flush=True,
@@ -119,6 +122,11 @@ class _Meter:
     def stop(self) -> None:
         if self._terminal:
             self._stream.write("\n")
+
+
+def _plain(text: str) -> str:
+    """Return text whose names, maybe chosen by others, cannot steer a terminal."""
+    return "\n".join(printable(line, len(line)) for line in text.split("\n"))
 
 
 def human(size: int) -> str:

@@ -222,7 +222,9 @@ def _bundle_directory(path: str) -> str:
     inner = [
         entry.path
         for entry in os.scandir(path)
-        if entry.is_dir(follow_symlinks=False) and _looks_like_bundle(entry.path)
+        if _FOLDER.match(entry.name)  # Others end up in messages, newlines and all.
+        and entry.is_dir(follow_symlinks=False)
+        and _looks_like_bundle(entry.path)
     ]
     if len(inner) > 1:
         raise PayloadError(
