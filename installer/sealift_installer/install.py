@@ -80,10 +80,12 @@ def install(host: Host, places: Sequence[str], options: InstallOptions) -> Insta
                 apply(host, bundle, plan, facts)
             # Also when all is there: a run may have been cut off before this.
             remember(host.layout, options.named, bundle.accepted)
-            if releases.write_serial(host.layout, bundle) or not plan.is_empty:
+            if releases.is_new_serial(host.layout, bundle) or not plan.is_empty:
                 reason = options.downgrade_reason
                 extra = {"downgrade_reason": reason} if reason else {}
                 host.log("install", bundle.manifest, root=bundle.root, **extra)
+            # Last: with a new serial, a run that was cut off is logged by the next.
+            releases.write_serial(host.layout, bundle)
             return Installed(bundle, plan, path)
 
 

@@ -138,7 +138,8 @@ def installed_bundles(layout: Layout) -> Tuple[str, ...]:
     folder = os.path.dirname(layout.current("x"))
     if not os.path.isdir(folder):
         return ()
-    names = os.listdir(folder)
+    # A switch that was cut off leaves a link with a name that no bundle can have.
+    names = filter(is_label, os.listdir(folder))
     return tuple(sorted(n for n in names if os.path.islink(layout.current(n))))
 
 
@@ -246,16 +247,20 @@ def read_serial(layout: Layout, name: str) -> Optional[Serial]:
     return records.decode(Serial, strictjson.load(data, path), path)
 
 
-def write_serial(layout: Layout, bundle: Bundle) -> bool:
-    """Remember the serial of a bundle that is installed; say whether it is a new one.
+def is_new_serial(layout: Layout, bundle: Bundle) -> bool:
+    """Say whether this host has not had this serial of the bundle, or a higher one."""
+    had = read_serial(layout, bundle.manifest.name)
+    return had is None or bundle.manifest.serial > had.serial
+
+
+def write_serial(layout: Layout, bundle: Bundle) -> None:
+    """Remember the serial of a bundle that is installed.
 
     After a downgrade the higher serial stays: what this host has had, it has had.
     """
+    if not is_new_serial(layout, bundle):
+        return
     path = layout.serial(bundle.manifest.name)
-    had = read_serial(layout, bundle.manifest.name)
-    if had is not None and bundle.manifest.serial <= had.serial:
-        return False
     value = Serial(bundle.manifest.serial, bundle.root)
     durable.make_directories(os.path.dirname(path))
     durable.replace_file(path, strictjson.dump(records.encode(value)), 0o644)
-    return True
