@@ -7,12 +7,14 @@ from typing import Dict, Iterator, List, Sequence, Set, Tuple
 
 from sealift_manifests.digests import Digest, digest_of
 from sealift_manifests.index import Content, Index
-from sealift_manifests.parallel import ordered_map
+from sealift_manifests.parallel import Scratch, ordered_map
 from sealift_manifests.verify import Progress
 
 from sealift_installer.layout import Layout
 
 _Task = Tuple[str, int, int, Digest]
+_OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+_scratch = Scratch()
 
 
 def bad_files(
@@ -51,6 +53,7 @@ def _tasks(
     index: Index, firsts: Dict[str, Tuple[List[str], Digest]]
 ) -> Iterator[_Task]:
     for path, (_, digest) in firsts.items():
+        _drop_cache(path)
         offset = 0
         for number in index.contents[digest].chunks:
             chunk = index.chunks[number]
@@ -58,15 +61,28 @@ def _tasks(
             offset += chunk.size
 
 
+def _drop_cache(path: str) -> None:
+    """Forget all of a file at once: in parts, what was read ahead would be lost."""
+    try:
+        fd = os.open(path, _OPEN_FLAGS)
+    except OSError:
+        return
+    try:
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(fd)
+
+
 def _is_good(task: _Task) -> bool:
     path, offset, size, digest = task
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        fd = os.open(path, _OPEN_FLAGS)
     except OSError:
         return False
     try:
-        os.posix_fadvise(fd, offset, size, os.POSIX_FADV_DONTNEED)
-        buffer = memoryview(bytearray(size))
+        # Asks for all of it at once: the kernel alone reads ahead much less.
+        os.posix_fadvise(fd, offset, size, os.POSIX_FADV_WILLNEED)
+        buffer = _scratch.take(size)
         done = 0
         while done < size:
             got = os.preadv(fd, [buffer[done:]], offset + done)
