@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -39,6 +40,8 @@ CHANGES = (
     *("symlink", "unlink", "write"),
 )
 """The functions of `os` by which the installer changes the host."""
+LAST = 24
+"""Changes from the switch of the release on, and some before."""
 
 
 @dataclass(frozen=True)
@@ -88,30 +91,30 @@ def run(root: Path, *words: str | Path) -> int:
     return in_a_child(lambda: main(installer(root, *words)))
 
 
-def run_and_die(root: Path, at: int, words: Sequence[str | Path]) -> int:
+def run_and_die(root: Path, words: Sequence[str | Path], at: int) -> int:
     """Run the installer, and die instead of making change number `at`.
 
-    Of a write, half is done.
+    Of a write, half is done. Returns KILLED, or how it ended if it made fewer.
     """
+    return in_a_child(lambda: _dying(at, installer(root, *words)))
 
-    def work() -> int:
-        left = at
-        for name in CHANGES:
-            real = getattr(os, name)
 
-            def change(*args, _real=real, _name=name, **options):
-                nonlocal left
-                left -= 1
-                if left < 0:
-                    if _name == "write":
-                        _real(args[0], memoryview(args[1])[: len(args[1]) // 2])
-                    os._exit(KILLED)
-                return _real(*args, **options)
+def _dying(at: int, arguments: list[str]) -> int:
+    left = at
+    for name in CHANGES:
+        real = getattr(os, name)
 
-            setattr(os, name, change)
-        return main(installer(root, *words))
+        def change(*args, _real=real, _name=name, **options):
+            nonlocal left
+            left -= 1
+            if left < 0:
+                if _name == "write":
+                    _real(args[0], memoryview(args[1])[: len(args[1]) // 2])
+                os._exit(KILLED)
+            return _real(*args, **options)
 
-    return in_a_child(work)
+        setattr(os, name, change)
+    return main(arguments)
 
 
 def leftovers(root: Path) -> list[str]:
@@ -123,20 +126,30 @@ def leftovers(root: Path) -> list[str]:
     ]
 
 
-def cut_everywhere(root: Path, words: Sequence[str | Path]) -> Iterator[Path]:
-    """Yield a host for each place at which the command was cut off."""
-    pristine = root / "pristine"
-    pristine.mkdir(exist_ok=True)
-    for at in range(10_000):
-        host = root / str(at)
-        subprocess.run(["cp", "-a", pristine, host], check=True)
-        code = run_and_die(host, at, words)
-        if code != KILLED:
-            assert code == 0
-            assert at > 50, "the command changes more than that"
-            return
+def cut_off(root: Path, pristine: Path, words: Sequence[str | Path]) -> Iterator[Path]:
+    """Yield a copy of the host for each place at which the command was cut off.
+
+    The last changes, from the switch on, are all tried; of those before, every sixth.
+    """
+    host = root / "host"
+    least, most = 0, 1000
+    while least < most:
+        middle = (least + most) // 2
+        _fresh(host, pristine)
+        if run_and_die(host, words, middle) == KILLED:
+            least = middle + 1
+        else:
+            most = middle
+    assert least > 60, "the command makes more changes than that"
+    for at in (*range(0, least - LAST, 6), *range(least - LAST, least)):
+        _fresh(host, pristine)
+        assert run_and_die(host, words, at) == KILLED
         yield host
-        subprocess.run(["rm", "-rf", host], check=True)
+
+
+def _fresh(host: Path, pristine: Path) -> None:
+    shutil.rmtree(host, ignore_errors=True)
+    subprocess.run(["cp", "-a", pristine, host], check=True)
 
 
 def expect_finished(host: Path, words: Sequence[str | Path], version: str) -> None:
@@ -158,20 +171,20 @@ def test_a_first_install_cut_off_anywhere_is_finished_by_running_it_again(
     bundles, tmp_path
 ):
     words = ["install", bundles.old, "--key", bundles.key]
+    (tmp_path / "pristine").mkdir()
 
-    for host in cut_everywhere(tmp_path, words):
+    for host in cut_off(tmp_path, tmp_path / "pristine", words):
         expect_finished(host, words, "1")
 
 
 def test_an_upgrade_cut_off_anywhere_leaves_the_old_or_the_new_and_can_be_finished(
     bundles, tmp_path
 ):
-    (tmp_path / "pristine").mkdir()
-    assert run(tmp_path / "pristine", "install", bundles.old, "--key", bundles.key) == 0
-    words = ["install", bundles.new]
+    pristine, words = tmp_path / "pristine", ["install", bundles.new]
+    assert run(pristine, "install", bundles.old, "--key", bundles.key) == 0
 
     seen = set()
-    for host in cut_everywhere(tmp_path, words):
+    for host in cut_off(tmp_path, pristine, words):
         seen.add((host / "state/current/laws").resolve().name[:2])
         assert run(host, "audit") == 0
         expect_finished(host, words, "2")
