@@ -8,6 +8,7 @@ checked; with `deep` its layers are read back out of the engine and hashed.
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Dict, Iterator, List, Tuple
@@ -154,16 +155,18 @@ def _release_drift(release: Release, bundle: Bundle) -> Iterator[Drift]:
         else {}
     )
     known = {*expected, *bundle.sums, *bundle.signatures, SUMS_NAME}
-    for path in dict(trees.walk(release.path)):
+    found = dict(trees.walk(release.path))
+    for path in found:
         if path not in known and path != releases.RECORD_NAME:
             what = "stack" if path.startswith(f"{folder}/") else "release"
             yield Drift("extra", what, os.path.join(release.path, path))
     for path, digest in expected.items():
         place = os.path.join(release.path, path)
-        data = None if os.path.islink(place) else durable.read_file(place)
-        if data is None:
+        if path not in found:
             yield Drift("missing", "stack", place)
-        elif digest_of(data) != digest:
+            continue
+        is_file = stat.S_ISREG(found[path].st_mode)
+        if not is_file or digest_of(durable.read_file(place) or b"") != digest:
             yield Drift("changed", "stack", place)
 
 

@@ -10,6 +10,7 @@ import os
 import stat
 from typing import Dict, Iterator, Tuple
 
+from sealift_manifests.errors import StagingError
 from sealift_manifests.model import ModelEntry
 from sealift_manifests.trees import TreeEntry, tree_of
 
@@ -86,13 +87,25 @@ def _place(layout: Layout, entry: TreeEntry, path: str) -> None:
 
 
 def walk(root: str) -> Iterator[Tuple[str, os.stat_result]]:
-    """Yield the relative path and status of all that is not a directory."""
-    for folder, folders, names in os.walk(root):
+    """Yield the relative path and status of all that is not a directory.
+
+    A directory that this user may not read is no empty one: StagingError.
+    """
+    for folder, folders, names in os.walk(root, onerror=_unreadable):
         links = [n for n in folders if os.path.islink(os.path.join(folder, n))]
         for name in sorted(names + links):
             path = os.path.join(folder, name)
             relative = os.path.relpath(path, root).replace(os.sep, "/")
             yield relative, os.lstat(path)
+
+
+def _unreadable(error: OSError) -> None:
+    if isinstance(error, FileNotFoundError):
+        return
+    raise StagingError(
+        f"{error.filename} cannot be read: {error.strerror}",
+        hint="Run the command as root.",
+    ) from error
 
 
 def compare_names(
