@@ -29,6 +29,9 @@ from sealift_bundler.target import Sink, Target
 MAX_PART_SIZE = 2**32 - 1
 """The default and largest pack that FAT32 takes, in bytes."""
 
+# All wait for the hash of the file, which is one chain, when there are more workers.
+_WORKERS = 8
+
 
 Result = TypeVar("Result")
 
@@ -102,8 +105,8 @@ class Packer:
             )
         self._target = target
         self._part_size = part_size
-        workers = core_count()
-        self._ahead = 2 * workers
+        workers = min(core_count(), _WORKERS)
+        self._ahead = workers + 2
         self._pool = ThreadPoolExecutor(workers, "encode")
         self._files = _InOrder("measure-file")
         self._stored = _InOrder("measure-pack")

@@ -76,7 +76,7 @@ def pack_model(packer: Packer, model: GatheredModel, progress: Progress) -> Pack
     """Hand every file of the model to the packer, in the order of their paths."""
     taken = []
     for file in sorted(model.files, key=lambda f: f.path):
-        observers = [file.check] if file.check else []
+        observers = [file.check] if file.check and file.check.wants_bytes else []
         taken.append((file, packer.add(_pieces(file, progress), observers)))
     return PackedModel(model, tuple(taken))
 
@@ -93,9 +93,11 @@ class PackedModel:
 
         Raises SourceContentError when a file is not what the Hub promised.
         """
-        for file, _ in self.taken:
-            if file.check:
+        for file, packed in self.taken:
+            if file.check and file.check.wants_bytes:
                 file.check.finish()
+            elif file.check:
+                file.check.finish_with(packed.size, packed.digest)
         model = self.model
         files = tuple(
             ModelFile(file.path, packed.size, packed.digest, file.blob)

@@ -1,7 +1,8 @@
 """Are the bytes of a fetched file the bytes its commit names? Asked while packing.
 
-The Hub client compares only sizes. The packer reads every byte once anyway, so it
-hands them to a `ContentCheck` on the way.
+The Hub client compares only sizes. The packer reads and hashes every byte once anyway:
+its SHA-256 settles the large files, and it hands the bytes of the others, which Git
+names in its own way, to their `ContentCheck`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import hashlib
 from pathlib import Path
 from typing import Protocol
 
-from sealift_manifests.digests import Buffer
+from sealift_manifests.digests import Buffer, Digest
 from sealift_manifests.errors import SourceContentError
 
 from .hub_values import HubFile, HubRevision
@@ -35,6 +36,11 @@ class ContentCheck:
             self._hash = hashlib.sha1(usedforsecurity=False)
             self._hash.update(b"blob %d\0" % file.size)
 
+    @property
+    def wants_bytes(self) -> bool:
+        """Whether the SHA-256 of the bytes is not enough."""
+        return self._file.sha256 is None
+
     def update(self, buffer: Buffer) -> None:
         """Take the next bytes."""
         self._size += memoryview(buffer).nbytes
@@ -42,16 +48,22 @@ class ContentCheck:
 
     def finish(self) -> None:
         """Compare with what the commit names; forget the copy if it differs."""
+        self._compare(self._size, self._hash.hexdigest())
+
+    def finish_with(self, size: int, digest: Digest) -> None:
+        """Do the same with bytes that were measured elsewhere, on the same reading."""
+        self._compare(size, digest.hex)
+
+    def _compare(self, size: int, found: str) -> None:
         expected = self._file.sha256 or self._file.git_sha1 or ""
-        found = self._hash.hexdigest()
-        if (self._size, found) == (self._file.size, expected):
+        if (size, found) == (self._file.size, expected):
             return
         forget(self._source)
         kind = "sha256" if self._file.sha256 else "git blob id"
         raise SourceContentError(
             f"{self._file.path} of {self._revision.repo} is not the file of commit "
             f"{self._revision.commit}: expected {kind} {expected[:12]} and "
-            f"{self._file.size} bytes, found {found[:12]} and {self._size} bytes",
+            f"{self._file.size} bytes, found {found[:12]} and {size} bytes",
             hint=f"The copy ({self._source}) was removed from the cache: run the build "
             "again to fetch it anew. If it differs again, do not use the model: the "
             "Hub, a mirror or a proxy changes it.",
