@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import sys
 import traceback
 
@@ -10,6 +12,8 @@ from sealift_manifests.errors import SealiftError
 
 from sealift_bundler import __version__
 from sealift_bundler.commands import build, init, inspect, keygen, verify
+
+_INTERRUPTED = 130
 
 app = typer.Typer(
     name="sealift",
@@ -48,18 +52,37 @@ def main() -> None:
     try:
         app()
     except SealiftError as error:
-        print(f"sealift: {error.message}", file=sys.stderr)
-        print(f"  {error.hint}", file=sys.stderr)
-        print(f"  [{error.slug}, exit code {error.exit_code}]", file=sys.stderr)
+        _tell(error)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print(
-            "\ninterrupted; nothing half-done is left, downloads are kept. "
-            f"To continue: {' '.join(sys.argv)}",
-            file=sys.stderr,
-        )
-        sys.exit(130)
+    except SystemExit as end:
+        # Typer takes Ctrl-C for itself and leaves with this code, without a word.
+        if end.code == _INTERRUPTED:
+            print(
+                "\ninterrupted; nothing half-done is left, downloads are kept. "
+                f"To continue: {shlex.join(sys.argv)}",
+                file=sys.stderr,
+            )
+        raise
     except Exception:
         traceback.print_exc()
-        print("This is a fault in Sealift. Please report the lines above.")
+        print(
+            "This is a fault in Sealift. Please report the lines above.",
+            file=sys.stderr,
+        )
         sys.exit(1)
+
+
+def _tell(error: SealiftError) -> None:
+    """Say what is wrong and what to do next, as JSON to whoever asked for that."""
+    if "--json" in sys.argv:
+        details = {
+            "slug": error.slug,
+            "exit_code": error.exit_code,
+            "message": error.message,
+            "hint": error.hint,
+        }
+        print(json.dumps({"ok": False, "error": details}, indent=1, sort_keys=True))
+        return
+    print(f"sealift: {error.message}", file=sys.stderr)
+    print(f"  {error.hint}", file=sys.stderr)
+    print(f"  [{error.slug}, exit code {error.exit_code}]", file=sys.stderr)

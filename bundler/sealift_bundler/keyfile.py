@@ -27,6 +27,7 @@ AskPassphrase = Callable[[Path], bytes]
 PrivateKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey
 
 _MAX_KEY_FILE = 64 * 1024
+_PRIVATE = b"PRIVATE KEY-----"
 
 
 def load_private_key(path: Path, ask_passphrase: AskPassphrase) -> PrivateKey:
@@ -91,13 +92,19 @@ def _read_private(path: Path) -> bytes:
             facts = os.fstat(file.fileno())
             if not stat.S_ISREG(facts.st_mode):
                 raise OSError("it is not a file")
-            # The rule of ssh itself: others must not read a key that is ours.
-            if facts.st_uid == os.getuid() and facts.st_mode & 0o077:
+            data = file.read(_MAX_KEY_FILE)
+            # The rule of ssh itself: others must not read a key that is ours. What
+            # is no private key gets a better answer than chmod.
+            if (
+                _PRIVATE in data
+                and facts.st_uid == os.getuid()
+                and facts.st_mode & 0o077
+            ):
                 raise SigningError(
                     f"the key file {path} can be read by others",
                     hint=f"Run: chmod 600 {path}",
                 )
-            return file.read(_MAX_KEY_FILE)
+            return data
     except OSError as error:
         raise SigningError(
             f"the key file {path} cannot be read: {error.strerror or error}",

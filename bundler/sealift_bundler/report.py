@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from tqdm import tqdm
+
+_PLAIN_INTERVAL = 10.0
 
 
 class Report:
@@ -30,7 +33,9 @@ class Report:
 
         A bar on a terminal; elsewhere a line every ten seconds at most.
         """
-        terminal = sys.stderr.isatty()
+        if not sys.stderr.isatty():
+            yield _PlainMeter(self, label, total).add
+            return
         with tqdm(
             total=total,
             desc=label,
@@ -39,15 +44,38 @@ class Report:
             unit_divisor=1024,
             file=sys.stderr,
             disable=self._quiet,
-            leave=terminal,
-            mininterval=0.2 if terminal else 10,
-            maxinterval=10 if terminal else 60,
+            mininterval=0.2,
         ) as bar:
 
             def add(size: int) -> None:
                 bar.update(size)
 
             yield add
+
+
+class _PlainMeter:
+    """Progress for logs: whole lines, and none for what is done soon."""
+
+    def __init__(self, report: Report, label: str, total: int) -> None:
+        self._report = report
+        self._label = label
+        self._total = total
+        self._done = 0
+        self._shown = time.monotonic()
+
+    def add(self, size: int) -> None:
+        self._done += size
+        now = time.monotonic()
+        if now - self._shown >= _PLAIN_INTERVAL:
+            self._shown = now
+            self._report.step(
+                f"{self._label}: {human(self._done)} of {human(self._total)}"
+            )
+
+
+def counted(number: int, thing: str) -> str:
+    """Return a number of things for people: `1 pack`, `2 packs`."""
+    return f"{number} {thing}" + ("" if number == 1 else "s")
 
 
 def human(size: int) -> str:

@@ -2,36 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from sealift_manifests.errors import SigningError
+from sealift_manifests.errors import SigningError, UsageError
+from sealift_manifests.sshsig import PublicKey
 
 from sealift_bundler.build import BuildRequest, Built, build
-from sealift_bundler.commands.options import creation_time, default_cache, parse_size
-from sealift_bundler.report import Report, human
+from sealift_bundler.commands.options import (
+    ask_passphrase,
+    creation_time,
+    default_cache,
+    parse_size,
+)
+from sealift_bundler.report import Report, counted, human
 from sealift_bundler.signing import Signer, signer_from_agent, signer_from_key_file
 
 
 def run(  # long: one parameter for each option
     spec: Annotated[Path, typer.Argument(help="The bundle spec, sealift.yaml.")],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Where the bundle is put.")
+        Path,
+        typer.Option("--output", "-o", metavar="DIR", help="Where the bundle is put."),
     ] = Path(),
     sign_key: Annotated[
         list[Path] | None,
-        typer.Option("--sign-key", help="OpenSSH private key; may be repeated."),
+        typer.Option(
+            "--sign-key", metavar="FILE", help="OpenSSH private key; may be repeated."
+        ),
     ] = None,
     sign_agent: Annotated[
         list[str] | None,
         typer.Option(
-            "--sign-agent", help="Key in ssh-agent: its .pub file or fingerprint."
+            "--sign-agent",
+            metavar="KEY",
+            help="Key in ssh-agent: its .pub file or fingerprint; may be repeated.",
         ),
     ] = None,
     tar: Annotated[bool, typer.Option("--tar", help="Write one .tar instead.")] = False,
     part_size: Annotated[
-        str, typer.Option(help="The largest pack, such as 700MB.")
+        str,
+        typer.Option(
+            metavar="SIZE", help="The largest pack, such as 700MB; at least 8MiB."
+        ),
     ] = "4GiB-1",
     locked: Annotated[
         bool, typer.Option("--locked", help="Refuse what differs from the lock file.")
@@ -40,17 +55,30 @@ def run(  # long: one parameter for each option
         bool, typer.Option("--update", help="Ask upstream again; renew the lock file.")
     ] = False,
     cache: Annotated[
-        Path | None, typer.Option(help="Where downloads are kept between builds.")
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Where downloads are kept between builds; ~/.cache/sealift by "
+            "default.",
+        ),
     ] = None,
     insecure_registry: Annotated[
         list[str] | None,
-        typer.Option(help="Registry (host:port) to speak plain HTTP with."),
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Registry to speak plain HTTP with; may be repeated.",
+        ),
     ] = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Say only the summary.")
     ] = False,
 ) -> None:
     """Build, sign and read back the bundle that SPEC asks for."""
+    if locked and update:
+        raise UsageError(
+            "--locked keeps the lock file as it is, and --update renews it",
+            hint="Give one of them.",
+        )
     request = BuildRequest(
         spec_path=spec,
         output=output,
@@ -63,14 +91,16 @@ def run(  # long: one parameter for each option
         update=update,
         insecure=frozenset(insecure_registry or ()),
     )
-    typer.echo(summary(build(request, Report(quiet=quiet))))
+    built = build(request, Report(quiet=quiet))
+    typer.echo(summary(built, [signer.public_key for signer in request.signers]))
 
 
-def summary(built: Built) -> str:
+def summary(built: Built, keys: Sequence[PublicKey]) -> str:
     """Return what the user wants to know at the end, and the next command."""
     manifest = built.manifest
     ratio = built.stored_size / built.plain_size if built.plain_size else 1.0
     times = ", ".join(f"{name} {secs:.1f} s" for name, secs in built.seconds.items())
+    packs = counted(len(built.index.packs), "pack")
     contents = [
         f"  model {m.name:<12} {len(m.files):>5} files  {human(m.size):>10}"
         for m in manifest.models
@@ -85,12 +115,13 @@ def summary(built: Built) -> str:
             f"{manifest.name} {manifest.version}, serial {manifest.serial}",
             *contents,
             f"  stored     {human(built.stored_size)} of {human(built.plain_size)} "
-            f"({ratio:.3f}) in {len(built.index.packs)} packs, read back and verified",
+            f"({ratio:.3f}) in {packs}, read back and verified",
             f"  times      {times}",
+            *(f"  signed by  {key.fingerprint} {key.comment}".rstrip() for key in keys),
             f"  root       {built.root}",
             f"  bundle     {built.path}",
-            "next: carry it, and send the signer's public key or fingerprint by "
-            "another way; then on the host:",
+            "next: carry it, and send the key's .pub file or fingerprint by another "
+            "way; then on the host:",
             "  python3 -I -B sealift-installer.pyz install BUNDLE --key FILE.pub",
         ]
     )
@@ -108,5 +139,4 @@ def _signers(key_files: list[Path], agent_keys: list[str]) -> list[Signer]:
 
 
 def _ask(what: object) -> bytes:
-    answer: str = typer.prompt(f"Passphrase for {what}", hide_input=True)
-    return answer.encode()
+    return ask_passphrase(f"Passphrase for {what}")

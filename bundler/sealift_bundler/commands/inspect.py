@@ -22,7 +22,7 @@ from sealift_bundler.commands.options import (
     print_json,
     read_trust,
 )
-from sealift_bundler.report import human
+from sealift_bundler.report import counted, human
 
 
 def run(
@@ -32,8 +32,10 @@ def run(
     fingerprint: Fingerprints = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what is inside a bundle. Without a trusted key it says so, and shows
-    which key signed."""
+    """Show what is inside a bundle, without reading its packs.
+
+    Without a trusted key it says so, and shows which key signed.
+    """
     trust = read_trust(allowed_signers or [], key or [], fingerprint or [])
     trusted = not trust.is_empty
     with Media(bundle) as media:
@@ -66,7 +68,7 @@ def describe(bundle: Bundle, *, trusted: bool) -> str:
         f"  platform   {manifest.platform}",
         f"  signed by  {signers} ({verdict})",
         f"  root       {bundle.root}",
-        f"  size       {human(stored)} in {len(index.packs)} packs, "
+        f"  size       {human(stored)} in {counted(len(index.packs), 'pack')}, "
         f"{human(plain)} installed",
     ]
     for model in manifest.models:

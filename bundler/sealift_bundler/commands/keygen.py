@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from sealift_bundler.commands.options import ask_passphrase
 from sealift_bundler.keygen import generate_key
 
 
@@ -34,9 +35,7 @@ def run(
     """Make an OpenSSH signing key at PATH, and PATH.pub beside it."""
     passphrase = None
     if not no_passphrase:
-        passphrase = typer.prompt(
-            "Passphrase", hide_input=True, confirmation_prompt=True
-        ).encode()
+        passphrase = ask_passphrase("Passphrase", twice=True)
     made = generate_key(
         path,
         algorithm=algorithm.value,
@@ -45,6 +44,8 @@ def run(
     )
     typer.echo(f"private key  {path}   (keep it; a bundle never holds it)")
     typer.echo(f"public key   {path}.pub")
+    if made.pem:
+        typer.echo(f"for openssl  {made.pem}")
     typer.echo(f"fingerprint  {made.fingerprint}")
     typer.echo(
         "\nHosts trust it once this line is in /etc/sealift/allowed_signers. Send it, "

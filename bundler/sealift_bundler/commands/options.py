@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from sealift_manifests.errors import TrustStoreError, UsageError
+from sealift_manifests.errors import SigningError, TrustStoreError, UsageError
 from sealift_manifests.trust import Policy, Trust
 
 Places = Annotated[
@@ -19,14 +19,21 @@ Places = Annotated[
 ]
 AllowedSigners = Annotated[
     list[Path] | None,
-    typer.Option("--allowed-signers", help="Trusted keys, in OpenSSH's format."),
+    typer.Option(
+        "--allowed-signers", metavar="FILE", help="Trusted keys, in OpenSSH's format."
+    ),
 ]
 Keys = Annotated[
-    list[Path] | None, typer.Option("--key", help="A trusted public key (.pub).")
+    list[Path] | None,
+    typer.Option("--key", metavar="FILE", help="A trusted public key (.pub)."),
 ]
 Fingerprints = Annotated[
     list[str] | None,
-    typer.Option("--fingerprint", help="Fingerprint of a trusted key: SHA256:..."),
+    typer.Option(
+        "--fingerprint",
+        metavar="SHA256:...",
+        help="Fingerprint of a trusted key, as ssh-keygen -l prints it.",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
 
@@ -100,6 +107,20 @@ def _text(path: Path) -> str:
         ) from error
 
 
+def ask_passphrase(text: str, *, twice: bool = False) -> bytes:
+    """Ask for a passphrase; without a terminal say how to do without one."""
+    try:
+        answer: str = typer.prompt(text, hide_input=True, confirmation_prompt=twice)
+    except typer.Abort as error:
+        # Ctrl-C and the end of the input come as one.
+        raise SigningError(
+            "no passphrase was given",
+            hint="Type it on a terminal. Without one, sign with --sign-agent; "
+            "`sealift keygen --no-passphrase` makes a key that needs none.",
+        ) from error
+    return answer.encode()
+
+
 def print_json(**facts: Any) -> None:
-    """Print the result of a command for machines."""
+    """Print the result of a command for machines; cli prints what failed."""
     typer.echo(json.dumps({"ok": True, **facts}, indent=1, sort_keys=True))

@@ -18,7 +18,7 @@ from sealift_bundler.commands.options import (
     print_json,
     read_trust,
 )
-from sealift_bundler.report import Report, human
+from sealift_bundler.report import Report, counted, human
 
 
 def run(
@@ -28,14 +28,17 @@ def run(
     fingerprint: Fingerprints = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check the signature and every byte of a bundle: a directory, a tar, or packs
-    spread over several directories."""
+    """Check the signature and every byte of a bundle.
+
+    It may be a directory, a tar, or packs spread over several directories.
+    """
     trust = read_trust(allowed_signers or [], key or [], fingerprint or [])
     with Media(bundle) as media:
         opened = open_bundle(media, trust, datetime.now(UTC))
         total = sum(pack.size for pack in opened.index.packs)
         with Report(quiet=as_json).progress("verifying", total) as progress:
             verify_payload(opened, progress)
+        unlisted = opened.unlisted
     signers = [one.key.fingerprint for one in opened.accepted]
     manifest = opened.manifest
     if as_json:
@@ -46,10 +49,13 @@ def run(
             root=opened.root,
             signed_by=signers,
             size=total,
+            unlisted=list(unlisted),
         )
         return
     typer.echo(
         f"good: {manifest.name} {manifest.version}, {human(total)} in "
-        f"{len(opened.index.packs)} packs, signed by {', '.join(signers)}"
+        f"{counted(len(opened.index.packs), 'pack')}, signed by {', '.join(signers)}"
     )
     typer.echo(f"root {opened.root}")
+    if unlisted:
+        typer.echo(f"not part of the bundle, nobody signed: {', '.join(unlisted)}")
