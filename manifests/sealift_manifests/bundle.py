@@ -63,6 +63,12 @@ class Bundle:
     index: Index
     documents: Mapping[str, bytes]
 
+    @property
+    def unlisted(self) -> Tuple[str, ...]:
+        """Files on the media that nobody signed: they are not part of the bundle."""
+        known = {*self.sums, *self.signatures, SUMS_NAME}
+        return tuple(name for name in self.media.names() if name not in known)
+
     def pack_file(self, number: int) -> MediaFile:
         """Return pack `number` (from 0), or raise PayloadError if it is missing."""
         return self.media.open(self.index.packs[number].name)

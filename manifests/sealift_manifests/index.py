@@ -14,7 +14,7 @@ from sealift_manifests.digests import Digest, digest_of
 from sealift_manifests.errors import ManifestError
 from sealift_manifests.model import FORMAT, KNOWN_FEATURES, check_version
 
-MAX_INDEX = 1 << 30
+MAX_INDEX = 256 << 20
 """The largest accepted index.json, in bytes."""
 
 MAX_CHUNK = 8 << 20

@@ -7,6 +7,7 @@ read here is not trusted: `bundle` verifies it.
 from __future__ import annotations
 
 import os
+import resource
 import re
 import stat
 from typing import Dict, Iterable, Iterator, List, Set, Tuple
@@ -76,11 +77,11 @@ class MediaFile:
 class Media:
     """The files of one bundle, found on any of several media.
 
-    Takes bundle directories, tar files, or directories that hold one bundle
-    directory. Symbolic links on a medium are not followed. Use it in a `with`.
+    Takes bundle directories, tar files, or directories that hold one of these. Symbolic links on a medium are not followed. Use it in a `with`.
     """
 
     def __init__(self, paths: Iterable[str]) -> None:
+        _allow_many_files()
         self._fds: List[int] = []
         self._found: Dict[str, MediaFile] = {}
         self._all: List[Tuple[str, MediaFile]] = []
@@ -114,6 +115,13 @@ class Media:
 
     def open(self, name: str) -> MediaFile:
         """Return the file of this name, or raise PayloadError if none is there."""
+        packs = [found for found in self._found if found.endswith(".pack")]
+        if name == SUMS_NAME not in self._found and not packs:
+            raise PayloadError(
+                f"there is no Sealift bundle in {', '.join(self.places)}",
+                hint="Name the bundle's directory or its .tar, and check that the "
+                "right medium is mounted.",
+            )
         if name not in self._found:
             raise PayloadError(
                 f"{name} is missing from {', '.join(self.places)}",
@@ -134,10 +142,11 @@ class Media:
 
     def _add(self, path: str) -> None:
         try:
-            if os.path.isdir(path):
-                self._add_directory(_bundle_directory(path))
+            place = _bundle_in(path) if os.path.isdir(path) else path
+            if os.path.isdir(place):
+                self._add_directory(place)
             else:
-                self._add_tar(path)
+                self._add_tar(place)
         except OSError as error:
             raise PayloadError(
                 f"{path} cannot be opened: {error.strerror}",
@@ -193,6 +202,12 @@ class Media:
             )
 
 
+def _allow_many_files() -> None:
+    """Take all the open files the system grants: 2 TB in CD-sized packs are 3,000."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def _members(
     archive: MediaFile, fd: int, total: int
 ) -> Iterator[Tuple[str, MediaFile]]:
@@ -215,16 +230,15 @@ def _members(
         yield base, MediaFile(fd, f"{archive.label}:{name}", start, size)
 
 
-def _bundle_directory(path: str) -> str:
-    """Return `path`, or the one bundle directory in it."""
+def _bundle_in(path: str) -> str:
+    """Return `path`, or the one bundle in it, directory or tar."""
     if _looks_like_bundle(path):
         return path
     inner = [
         entry.path
         for entry in os.scandir(path)
         if _FOLDER.match(entry.name)  # Others end up in messages, newlines and all.
-        and entry.is_dir(follow_symlinks=False)
-        and _looks_like_bundle(entry.path)
+        and _may_be_bundle(entry)
     ]
     if len(inner) > 1:
         raise PayloadError(
@@ -232,6 +246,12 @@ def _bundle_directory(path: str) -> str:
             hint="Name one of them.",
         )
     return inner[0] if inner else path
+
+
+def _may_be_bundle(entry: os.DirEntry[str]) -> bool:
+    if entry.is_dir(follow_symlinks=False):
+        return _looks_like_bundle(entry.path)
+    return entry.name.endswith(".tar") and entry.is_file(follow_symlinks=False)
 
 
 def _looks_like_bundle(path: str) -> bool:

@@ -9,8 +9,11 @@ from sealift_manifests.digests import Digest
 
 
 def volume_name(bundle: str, model: str, tree: Digest) -> str:
-    """Return the name of the volume that holds this tree of this model."""
-    return f"sealift-{bundle}-{model}-{tree.short}"
+    """Return the name of the volume that holds this tree of this model.
+
+    Labels have no dots, so no two bundles arrive at one name.
+    """
+    return f"sealift.{bundle}.{model}.{tree.short}"
 
 
 def project_name(bundle: str) -> str:

@@ -249,6 +249,19 @@ def test_what_other_systems_leave_on_a_medium_is_passed_over(
 # Without an engine
 
 
+def test_a_file_that_nobody_signed_is_named_and_not_called_good(
+    host, key, bundle, tmp_path
+):
+    medium = copied(bundle, tmp_path / "medium")
+    making.write_files(medium, {"run-me-first.sh": b"rm -rf /"})
+
+    theirs = host.run("verify", medium, "--key", key.public)
+    ours = sealift("verify", medium, "--key", key.public)
+
+    for outcome in (theirs, ours):
+        outcome.expect(0, "not part of the bundle", "run-me-first.sh")
+
+
 def test_weights_are_installed_audited_and_removed_where_no_engine_is(
     host, key, bundle
 ):

@@ -286,8 +286,8 @@ def test_every_known_word_and_number_is_documented():
 def test_volumes_are_named_as_documented():
     tree = model.Digest("sha256:" + "0123456789ab" + "c" * 52)
 
-    assert volume_name("acme", "tiny", tree) == "sealift-acme-tiny-0123456789ab"
-    assert "`flat`" in TEXT and "sealift-BUNDLE-MODEL-TREE12" in TEXT
+    assert volume_name("acme", "tiny", tree) == "sealift.acme.tiny.0123456789ab"
+    assert "`flat`" in TEXT and "sealift.BUNDLE.MODEL.TREE12" in TEXT
 
 
 def steps() -> Iterator[tuple[str, str]]:

@@ -57,5 +57,5 @@ def test_a_long_tag_is_cut_and_stays_unique():
 
 
 def test_volumes_and_projects_carry_the_bundles_name():
-    assert volume_name("acme", "chat", DIGEST) == f"sealift-acme-chat-{DIGEST.short}"
+    assert volume_name("acme", "chat", DIGEST) == f"sealift.acme.chat.{DIGEST.short}"
     assert re.fullmatch(r"[a-z0-9][a-z0-9_-]*", project_name("acme_1"))

@@ -30,6 +30,11 @@ def run(args: Namespace, host: Host) -> Result:
         total = sum(pack.size for pack in bundle.index.packs)
         with host.report.progress("verifying", total) as progress:
             verify_payload(bundle, progress)
+        unlisted = bundle.unlisted
+    if unlisted:
+        host.report.step(
+            f"not part of the bundle, nobody signed: {', '.join(unlisted)}"
+        )
     manifest = bundle.manifest
     signers = [one.key.fingerprint for one in bundle.accepted]
     text = (
@@ -44,4 +49,5 @@ def run(args: Namespace, host: Host) -> Result:
         "root": bundle.root,
         "signed_by": signers,
         "size": total,
+        "unlisted": list(unlisted),
     }
