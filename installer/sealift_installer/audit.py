@@ -95,7 +95,7 @@ def audit(host: Host, release: Release, trust: Trust, *, deep: bool) -> AuditRes
 def _installed(release: Release) -> datetime:
     text = release.record.installed
     try:
-        found = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ")
+        found = datetime.strptime(text, releases.TIME)
     except ValueError as error:
         raise DriftError(
             f"the release's {releases.RECORD_NAME} has no time of its install: "

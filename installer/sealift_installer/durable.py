@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import stat
 from typing import Optional
+
+from sealift_manifests.errors import StagingError
 
 
 def sync_directory(path: str) -> None:
@@ -95,6 +99,14 @@ def remove_file(path: str) -> None:
         pass
 
 
+def remove_any(path: str) -> None:
+    """Remove whatever has this name, if anything has."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    else:
+        remove_file(path)
+
+
 def remove_tree(path: str) -> None:
     """Remove a directory and all in it, if it is there."""
     if os.path.isdir(path) and not os.path.islink(path):
@@ -123,9 +135,23 @@ def remove_empty_parents(path: str, stop: str) -> None:
 
 
 def read_file(path: str) -> Optional[bytes]:
-    """Return a small file's bytes, or None when there is no such file."""
+    """Return a small file's bytes, or None when there is no such file.
+
+    Raises StagingError for what cannot be read, and for what is no file: a FIFO
+    would never end, and is not the same as nothing.
+    """
     try:
-        with open(path, "rb") as file:
+        # O_NONBLOCK: or else the opening of a FIFO hangs already.
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with open(fd, "rb") as file:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise OSError(errno.EINVAL, "it is not a regular file")
             return file.read()
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise StagingError(
+            f"{path} cannot be read: {error.strerror}",
+            hint="Run this as root. If it is damaged, install the bundle again with "
+            "--repair.",
+        ) from error

@@ -257,7 +257,7 @@ def _record(
         version=manifest.version,
         serial=manifest.serial,
         root=bundle.root,
-        installed=host.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
+        installed=host.now().strftime(releases.TIME),
         signed_by=tuple(one.key.fingerprint for one in bundle.accepted),
         engine={"name": facts.name, "version": facts.version} if facts else {},
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Dict, Optional, Tuple
@@ -10,7 +11,7 @@ from typing import Any, Dict, Optional, Tuple
 from sealift_manifests import records, strictjson
 from sealift_manifests.bundle import MANIFEST_NAME, Bundle, open_bundle
 from sealift_manifests.digests import Digest
-from sealift_manifests.errors import DowngradeError, NotInstalledError
+from sealift_manifests.errors import DowngradeError, ManifestError, NotInstalledError
 from sealift_manifests.media import Media
 from sealift_manifests.model import Manifest, parse_manifest
 from sealift_manifests.paths import is_label
@@ -23,6 +24,8 @@ from sealift_installer.trees import walk
 
 RECORD_NAME = "release.json"
 STACK_FOLDER = "stack"
+TIME = "%Y-%m-%dT%H:%M:%SZ"
+"""How a record says when a release was installed, in UTC."""
 
 
 @dataclass(frozen=True)
@@ -92,10 +95,23 @@ def is_whole(layout: Layout, bundle: Bundle, *, compare: bool) -> bool:
         stack = {f"{STACK_FOLDER}/{e.path}": e for e in bundle.manifest.stack.files}
         expected.update({path: _read(bundle, e.digest) for path, e in stack.items()})
     found = dict(walk(folder))
-    return set(found) == {*expected, RECORD_NAME} and all(
+    if set(found) != {*expected, RECORD_NAME} or not all(
+        stat.S_ISREG(status.st_mode) for status in found.values()
+    ):
+        return False
+    return _has_record(folder, bundle) and all(
         durable.read_file(os.path.join(folder, path)) == data
         for path, data in expected.items()
     )
+
+
+def _has_record(folder: str, bundle: Bundle) -> bool:
+    try:
+        record = read_release(folder).record
+        datetime.strptime(record.installed, TIME)
+    except (ManifestError, ValueError):
+        return False
+    return record.root == bundle.root
 
 
 def _signed_files(bundle: Bundle) -> Dict[str, bytes]:

@@ -72,7 +72,7 @@ def clear_journal(layout: Layout) -> None:
     """Remove what an interrupted run left unfinished."""
     if os.path.isdir(layout.journal):
         for name in os.listdir(layout.journal):
-            durable.remove_file(os.path.join(layout.journal, name))
+            durable.remove_any(os.path.join(layout.journal, name))
 
 
 class _Unfinished:

@@ -17,18 +17,21 @@ from sealift_manifests.trees import TreeEntry, tree_of
 from sealift_installer import durable
 from sealift_installer.layout import Layout
 
+_WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+
 
 def has_tree(layout: Layout, model: ModelEntry) -> bool:
     """Say whether the model's tree is there. It never is in part."""
-    return os.path.isdir(layout.tree(model))
+    return _is_directory(layout.tree(model))
 
 
 def build_tree(layout: Layout, model: ModelEntry) -> None:
     """Link the model's files from the store into their tree; mend one that is there."""
     final = layout.tree(model)
-    if os.path.isdir(final):
+    if _is_directory(final):
         _mend(layout, model, final)
         return
+    durable.remove_file(final)
     parent, name = os.path.split(final)
     unfinished = os.path.join(parent, f".{name}.partial")
     durable.make_directories(parent)
@@ -62,10 +65,14 @@ def _mend(layout: Layout, model: ModelEntry, root: str) -> None:
         folder = os.path.dirname(place)
         durable.make_directories(folder)
         if os.path.lexists(place) and _is_same(layout, entry, place):
+            if entry.link is None:
+                os.chmod(place, 0o444)
             continue
         beside = os.path.join(folder, f".{os.path.basename(place)}.new")
-        durable.remove_file(beside)
+        durable.remove_any(beside)
         _place(layout, entry, beside)
+        if _is_directory(place):
+            durable.remove_any(place)
         os.replace(beside, place)
         durable.sync_directory(folder)
 
@@ -99,6 +106,10 @@ def walk(root: str) -> Iterator[Tuple[str, os.stat_result]]:
             yield relative, os.lstat(path)
 
 
+def _is_directory(path: str) -> bool:
+    return os.path.isdir(path) and not os.path.islink(path)
+
+
 def _unreadable(error: OSError) -> None:
     if isinstance(error, FileNotFoundError):
         return
@@ -111,13 +122,15 @@ def _unreadable(error: OSError) -> None:
 def compare_names(
     root: str, model: ModelEntry
 ) -> Tuple[Dict[str, str], Tuple[str, ...]]:
-    """Compare names, kinds, links and sizes with the model; read no weights.
+    """Compare names, kinds, links, sizes and who may write; read no weights.
 
     Returns the faults by relative path, and the paths whose bytes can be measured.
     """
     expected = {entry.path: entry for entry in tree_of(model)}
     faults: Dict[str, str] = {}
     sound = []
+    if os.path.islink(root):
+        faults["."] = "changed"  # What it leads to may change as somebody likes.
     for path, status in walk(root):
         entry = expected.pop(path, None)
         if entry is None:
@@ -134,7 +147,7 @@ def compare_names(
 def _is_sound(path: str, status: os.stat_result, entry: TreeEntry) -> bool:
     if entry.link is not None:
         return stat.S_ISLNK(status.st_mode) and os.readlink(path) == entry.link
-    if not stat.S_ISREG(status.st_mode):
+    if not stat.S_ISREG(status.st_mode) or status.st_mode & _WRITABLE_BY_OTHERS:
         return False
     if entry.text is not None:
         return durable.read_file(path) == entry.text

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -161,3 +162,71 @@ def test_a_reason_in_another_encoding_leaves_the_ledger_readable(
 
     assert "was changed" not in host.run("status").expect(0).said
     assert host.ledger()[-1]["downgrade_reason"] == "zur\\xfcck"
+
+
+def tree_of(host: Host) -> Path:
+    return next((host.state / "volumes" / "tiny").iterdir())
+
+
+def a_folder_for_a_file(host: Host) -> None:
+    (tree_of(host) / "config.json").unlink()
+    making.write_files(tree_of(host) / "config.json", {"x.py": b"import evil"})
+
+
+def a_link_to_another_tree(host: Host) -> None:
+    tree = tree_of(host)
+    shutil.move(tree, host.root / "elsewhere")
+    tree.symlink_to(host.root / "elsewhere")
+
+
+def a_file_that_all_may_write(host: Host) -> None:
+    (tree_of(host) / "model.safetensors").chmod(0o666)
+
+
+def a_record_of_nothing(host: Host) -> None:
+    path = release_of(host) / "release.json"
+    path.chmod(0o644)
+    path.write_text("{}")
+
+
+def a_record_without_a_time(host: Host) -> None:
+    rewrite(release_of(host) / "release.json", installed="never")
+
+
+def a_fifo_for_the_manifest(host: Host) -> None:
+    (release_of(host) / "manifest.json").unlink()
+    os.mkfifo(release_of(host) / "manifest.json")
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        a_folder_for_a_file,
+        a_link_to_another_tree,
+        a_file_that_all_may_write,
+        a_record_of_nothing,
+        a_record_without_a_time,
+        a_fifo_for_the_manifest,
+    ],
+)
+def test_what_an_audit_finds_a_repair_mends(
+    host: Host, bundle: Path, harm: Callable[[Host], None]
+):
+    harm(host)
+
+    found = host.run("audit")
+    repaired = host.run("install", bundle, "--repair")
+
+    assert found.code not in (0, 1), found.said
+    repaired.expect(0)
+    host.run("audit").expect(0, "clean")
+
+
+def test_what_somebody_left_in_the_journal_is_cleared(host: Host, bundle: Path):
+    making.write_files(host.state / "journal" / "folder", {"x": b"x"})
+    shutil.rmtree(host.state / "store")
+
+    outcome = host.run("install", bundle, "--repair")
+
+    outcome.expect(0)
+    assert list((host.state / "journal").iterdir()) == []
