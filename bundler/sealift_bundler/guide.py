@@ -13,10 +13,10 @@ from sealift_bundler.signing import Signer
 
 def install_guide(manifest: Manifest, signers: Sequence[tuple[str, Signer]]) -> bytes:
     """Return INSTALL.md. `signers` are (name in the signature file, signer) pairs."""
-    parts = [_HEAD, _contents(manifest), _TRUST, _verify(signers), _INSTALL]
+    parts = [_HEAD, _contents(manifest), _trust(signers), _verify(signers), _INSTALL]
     if manifest.stack:
         parts.append(_START)
-    parts += [_AUDIT, _TROUBLE]
+    parts += [_audit(manifest, signers), _TROUBLE]
     text = "\n".join(part.strip("\n") + "\n" for part in parts)
     return (
         text.replace("{name}", manifest.name)
@@ -43,21 +43,46 @@ def _contents(manifest: Manifest) -> str:
     return "\n".join(rows) + "\n"
 
 
+def _trust(signers: Sequence[tuple[str, Signer]]) -> str:
+    lines = [
+        f'    {name} namespaces="{NAMESPACE}" {signer.public_key.algorithm} AAAA...'
+        for name, signer in signers
+    ]
+    return _TRUST.replace("{lines}", "\n".join(lines))
+
+
 def _verify(signers: Sequence[tuple[str, Signer]]) -> str:
-    lines = ["    cd THIS_DIRECTORY"]
+    lines = []
     for name, signer in signers:
-        lines.append(
-            f"    ssh-keygen -Y verify -f /etc/sealift/allowed_signers -I {name} \\\n"
-            f"        -n {NAMESPACE} -s SHA256SUMS.{name}.sig < SHA256SUMS"
-        )
+        lines.append(_ssh_verify(name))
         if signer.public_key.algorithm == P384:
             lines.append(
-                "    # or, where ssh-keygen is too old or refuses the key:\n"
-                f"    openssl dgst -sha384 -verify {name}.pem \\\n"
+                "    # or, where ssh-keygen is too old (KEY.pem came with KEY.pub):\n"
+                "    openssl dgst -sha384 -verify KEY.pem \\\n"
                 f"        -signature SHA256SUMS.{name}.p384.sig SHA256SUMS"
             )
     lines.append("    sha256sum -c --strict --quiet SHA256SUMS")
     return _VERIFY.replace("{commands}", "\n".join(lines))
+
+
+def _ssh_verify(name: str) -> str:
+    return (
+        f"    ssh-keygen -Y verify -f /etc/sealift/allowed_signers -I {name} \\\n"
+        f"        -n {NAMESPACE} -s SHA256SUMS.{name}.sig < SHA256SUMS"
+    )
+
+
+def _audit(manifest: Manifest, signers: Sequence[tuple[str, Signer]]) -> str:
+    lines = ["    cd /var/lib/sealift/current/{name}"]
+    lines += [_ssh_verify(name) for name, _ in signers]
+    lines.append("    sha256sum -c --strict --quiet --ignore-missing SHA256SUMS")
+    for model in manifest.models:
+        lines += [
+            f"    cd /var/lib/sealift/volumes/{model.name}/{model.tree.hex}",
+            "    sha256sum -c --strict --quiet \\\n"
+            f"        /var/lib/sealift/current/{{name}}/{model.listing_name}",
+        ]
+    return _AUDIT.replace("{commands}", "\n".join(lines))
 
 
 _HEAD = """
@@ -72,18 +97,28 @@ _TRUST = """
 Nothing on this medium can tell you whether this medium is good. You need the
 builder's public key, or its fingerprint, **by another way**: from the slip that
 came separately, by telephone, or from your own configuration management. Put it,
-once per host, into `/etc/sealift/allowed_signers`, one line:
+once per host, into `/etc/sealift/allowed_signers`, one line for each key, which
+`sealift keygen` printed. The first word is the name that the commands below use:
 
-    NAME namespaces="sealift-bundle@v1" ssh-ed25519 AAAA...
+{lines}
 """
 
 _VERIFY = """
 ## 2. Verify with the host's own tools
 
+In the directory that holds this file:
+
 {commands}
 
-The first line settles who made the list, the last that every file is the one
+`ssh-keygen` settles who made the list, `sha256sum` that every file is the one
 listed. Do not use `ssh-keygen -Y check-novalidate`: it says "Good" for any key.
+
+A bundle in one `.tar` need not be unpacked. Take out all but the packs, check these
+as above with `--ignore-missing` after `sha256sum -c`, and name the `.tar` instead of
+`.` in step 3, which checks every byte of it:
+
+    tar -xf BUNDLE.tar --strip-components=1 --exclude='*.pack'
+
 On old systems `openssl dgst -sha256 -r FILE` is several times faster than
 `sha256sum` and prints the same lines.
 """
@@ -98,10 +133,10 @@ Podman for images, Docker Compose for the stack:
     python3 -I -B sealift-installer.pyz install .
 
 Without `/etc/sealift/allowed_signers` add one of `--key FILE.pub`,
-`--fingerprint SHA256:...` or `--allowed-signers FILE` to the first install. The
-medium may be read-only. Several directories may be given when packs are spread
-over several media. Running it again finishes what was cut off, and does nothing
-when all is there.
+`--fingerprint SHA256:...` or `--allowed-signers FILE` to both commands, the first
+time. The medium may be read-only. Several directories may be given when packs are
+spread over several media. Running it again finishes what was cut off, and does
+nothing when all is there.
 """
 
 _START = """
@@ -121,10 +156,7 @@ _AUDIT = """
 hashes everything installed from disk and compares it with the signed manifest. It
 fits a systemd unit as `ExecStartPre=`. Without our code:
 
-    cd /var/lib/sealift/current/{name}
-    sha256sum -c --strict --ignore-missing SHA256SUMS
-    cd /var/lib/sealift/volumes/MODEL/DIGEST
-    sha256sum -c --strict --quiet /var/lib/sealift/current/{name}/weights-MODEL.sha256
+{commands}
 """
 
 _TROUBLE = """

@@ -7,8 +7,8 @@ read here is not trusted: `bundle` verifies it.
 from __future__ import annotations
 
 import os
-import resource
 import re
+import resource
 import stat
 from typing import Dict, Iterable, Iterator, List, Set, Tuple
 
@@ -77,7 +77,8 @@ class MediaFile:
 class Media:
     """The files of one bundle, found on any of several media.
 
-    Takes bundle directories, tar files, or directories that hold one of these. Symbolic links on a medium are not followed. Use it in a `with`.
+    Takes bundle directories, tar files, or directories that hold one of these. Symbolic
+    links on a medium are not followed. Use it in a `with`.
     """
 
     def __init__(self, paths: Iterable[str]) -> None:

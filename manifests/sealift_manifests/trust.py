@@ -247,7 +247,7 @@ def _too_few(
     return UntrustedKeyError(
         "\n".join(lines),
         hint="Ask the people who built the bundle for the fingerprint of their key, by "
-        "another way than the medium it came on (the courier sheet, a telephone), and "
+        "another way than the medium it came on (a printed slip, a telephone), and "
         "compare all of it. Only if it is the same, add their key to the host's "
         "allowed_signers, or name it with --key or --fingerprint. A signature that is "
         "merely there proves nothing.",
