@@ -29,7 +29,7 @@ from sealift_manifests.sums import SUMS_NAME, format_sums
 SEALIFT = Path(sys.executable).with_name("sealift")
 NO_ENGINE = "/nonexistent/engine.sock"
 PYZ = "sealift-installer.pyz"
-PATIENCE = 240
+PATIENCE = 120
 """Seconds after which a command counts as hanging."""
 
 

@@ -78,14 +78,30 @@ Progress = Callable[[Tuple[ServiceState, ...]], None]
 
 def project_state(engine: Engine, project: str) -> Tuple[ServiceState, ...]:
     """Return every container of a Compose project, sorted by service."""
-    filters = json.dumps({"label": [f"com.docker.compose.project={project}"]})
     states = []
-    for listed in engine.get("/containers/json", all="1", filters=filters) or ():
+    for listed in _containers(engine, project):
         found = engine.find(f"/containers/{listed['Id']}/json")
         # One that is gone by now, or was made by `compose run`, is no service.
         if found and _labels(found).get("com.docker.compose.oneoff") != "True":
             states.append(_state(found))
     return tuple(sorted(states, key=lambda state: (state.service, state.container)))
+
+
+def is_there(engine: Engine, project: str) -> bool:
+    """Say whether the engine has anything of a Compose project.
+
+    A start that failed may have left a network and no container.
+    """
+    networks = engine.get("/networks", filters=_of_project(project))
+    return bool(_containers(engine, project) or networks)
+
+
+def _containers(engine: Engine, project: str) -> List[Dict[str, Any]]:
+    return engine.get("/containers/json", all="1", filters=_of_project(project)) or []
+
+
+def _of_project(project: str) -> str:
+    return json.dumps({"label": [f"com.docker.compose.project={project}"]})
 
 
 def wait_healthy(

@@ -16,7 +16,7 @@ from sealift_manifests.names import project_name, volume_name
 
 from sealift_installer import durable, releases, store
 from sealift_installer.compose import Compose
-from sealift_installer.health import project_state
+from sealift_installer.health import is_there
 from sealift_installer.host import Host
 from sealift_installer.images import remove_image
 from sealift_installer.plan import digests_in_use
@@ -84,7 +84,7 @@ def _leave_engine(
 
 def _stop(host: Host, release: Release) -> None:
     name = project_name(release.manifest.name)
-    if release.manifest.stack and project_state(host.engine, name):
+    if release.manifest.stack and is_there(host.engine, name):
         Compose.find(host.engine).down(project_of(release))
 
 

@@ -21,6 +21,8 @@ import pytest
 from engines import busybox_layer, unique
 from making import NO_ENGINE, PYZ, Host, Key, Outcome, changed_json, copied, flip
 from registries import make_image, make_layer, running_registry
+from sealift_manifests.digests import Digest
+from sealift_manifests.names import volume_name
 from sealift_manifests.paths import MAX_PATH
 
 MIB = 1 << 20
@@ -437,6 +439,17 @@ def test_a_lower_serial_is_refused(refused, host, shop):
     )
 
 
+def test_another_bundle_with_the_same_serial_is_refused(refused, host, shop, tmp_path):
+    bare = host.but(engine=NO_ENGINE)
+    bare.run("install", shop.newer, "--key", shop.key.public).expect(0)
+    other = copied(shop.newer, tmp_path)
+    changed_json(other / "manifest.json", lambda m: m.update(builder="another"))
+    making.resign(other, shop.key)
+    args = ["install", other]
+
+    refused(17, "the same serial (3)", "is not that bundle", args=args, on=bare)
+
+
 def test_a_full_disk_is_told_before_anything_is_written(host, shop, engine):
     with making.small_disk(host.state, "10m"):
         before = host.listing()
@@ -488,8 +501,8 @@ def test_an_image_name_that_means_another_image_is_left_alone(
 
 def test_a_volume_name_that_leads_elsewhere_is_left_alone(host, shop, engine):
     manifest = json.loads((shop.good / "manifest.json").read_bytes())
-    tree = manifest["models"][0]["tree"].removeprefix("sha256:")[:12]
-    name = f"sealift-{shop.name}-tiny-{tree}"
+    tree = Digest(manifest["models"][0]["tree"])
+    name = volume_name(shop.name, "tiny", tree)
     engine.run("volume", "create", name)
 
     outcome = host.run("install", shop.good, "--key", shop.key.public)

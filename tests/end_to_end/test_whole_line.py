@@ -29,7 +29,9 @@ from hubserver import HubServer
 from making import PYZ, Host, Key, flip
 from registries import make_image, make_layer, running_registry
 from sealift_manifests.bundle import open_bundle
+from sealift_manifests.digests import Digest
 from sealift_manifests.media import Media
+from sealift_manifests.names import volume_name
 from sealift_manifests.trust import Trust
 
 pytestmark = pytest.mark.docker
@@ -82,11 +84,10 @@ class Line:
     def volume(self, bundle: Path, model: str) -> str:
         """Return the name of a model's volume."""
         trees = {m["name"]: m["tree"] for m in self.manifest(bundle)["models"]}
-        short = trees[model].removeprefix("sha256:")[:12]
-        return f"sealift-{self.name}-{model}-{short}"
+        return volume_name(self.name, model, Digest(trees[model]))
 
 
-def compose(name: str) -> str:
+def compose() -> str:
     """Return a stack of three services; each does nothing, and has the weights."""
     # Process 1 hears no request to stop unless it asks for it.
     base: dict[str, Any] = {"stop_grace_period": "1s"}
@@ -139,7 +140,7 @@ def _spec(folder: Path, name: str, registry: str, commit: str) -> Path:
     making.write_files(
         folder,
         {
-            "compose.yaml": compose(name),
+            "compose.yaml": compose(),
             "token": SECRET,
             "context/Dockerfile": DOCKERFILE,
             "context/about": f"{name} built",
@@ -275,7 +276,6 @@ def test_the_engine_got_exactly_what_was_signed(line, host, engine):
     )
 
 
-@pytest.mark.slow
 def test_containers_read_the_weights_and_cannot_write_them(line, running, engine):
     snapshot = f"/hub/models--org--hub/snapshots/{line.commit}/model.safetensors"
     hub = in_container(engine, running, line, "pulled", "sha256sum", snapshot)
@@ -602,8 +602,14 @@ def current(host: Host, line: Line) -> Path:
 # Leaving; the last test of this file
 
 
-@pytest.mark.slow
 def test_an_uninstall_leaves_only_what_the_host_must_remember(line, host, engine):
+    host.run("install", line.second).expect(0)
+    # A start that failed leaves a network, and no container.
+    project = f"sealift-{line.name}"
+    label = f"com.docker.compose.project={project}"
+    if project not in engine.text("network", "ls"):
+        engine.run("network", "create", "--label", label, f"{project}_default")
+
     host.run("uninstall", "--yes").expect(0, f"{line.name} is removed")
 
     nothing: list[str] = []
