@@ -11,7 +11,12 @@ from typing import Any, Dict, Optional, Tuple
 from sealift_manifests import records, strictjson
 from sealift_manifests.bundle import MANIFEST_NAME, Bundle, open_bundle
 from sealift_manifests.digests import Digest
-from sealift_manifests.errors import DowngradeError, ManifestError, NotInstalledError
+from sealift_manifests.errors import (
+    DowngradeError,
+    ManifestError,
+    NotInstalledError,
+    SealiftError,
+)
 from sealift_manifests.media import Media
 from sealift_manifests.model import Manifest, parse_manifest
 from sealift_manifests.paths import is_label
@@ -236,7 +241,7 @@ def check_serial(layout: Layout, bundle: Bundle, *, allow_downgrade: bool) -> No
     The release in use was accepted before, so it may be repaired at any time.
     """
     name = bundle.manifest.name
-    had = read_serial(layout, name)
+    had = _highest_serial(layout, name)
     serial = bundle.manifest.serial
     if had is None or allow_downgrade or serial > had.serial:
         return
@@ -252,6 +257,21 @@ def check_serial(layout: Layout, bundle: Bundle, *, allow_downgrade: bool) -> No
         hint="An older bundle may bring back faults that were mended. If it is meant, "
         "run install again with --allow-downgrade REASON; the reason is logged.",
     )
+
+
+def _highest_serial(layout: Layout, name: str) -> Optional[Serial]:
+    """Return the highest serial written down or in use, should one of them be lost.
+
+    An install that was cut off after the switch has not written its serial down yet.
+    """
+    had, path = read_serial(layout, name), current_path(layout, name)
+    try:
+        record = read_release(path).record if path else None
+    except SealiftError:
+        return had  # The audit tells of it, and a repair must stay possible.
+    if record is None or (had is not None and had.serial >= record.serial):
+        return had
+    return Serial(record.serial, record.root)
 
 
 def read_serial(layout: Layout, name: str) -> Optional[Serial]:

@@ -133,3 +133,22 @@ def test_the_keys_that_are_kept_are_those_that_were_read_first(host: Host, shop:
 
     kept = (host.config / "allowed_signers").read_text()
     assert kept == f"us {shop.key.public.read_text()}"
+
+
+@pytest.mark.parametrize("left", [None, 1])
+def test_what_is_in_use_counts_when_its_serial_is_not_written_down(
+    host: Host, shop: Shop, left: int | None
+):
+    lines = [f"us {key.public.read_text()}" for key in (shop.key, shop.other)]
+    making.write_files(host.root, {"signers": "".join(lines)})
+    signers = ["--allowed-signers", host.root / "signers"]
+    host.run("install", shop.new, *signers).expect(0)
+    kept = host.state / "serials" / "acme"
+    if left is None:
+        kept.unlink()
+    else:
+        making.changed_json(kept, lambda value: value.update(serial=left))
+
+    outcome = host.run("install", shop.old)
+
+    outcome.expect(17, "(3)", "(5)")
