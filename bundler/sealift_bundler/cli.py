@@ -11,7 +11,7 @@ import typer
 from sealift_manifests.errors import SealiftError
 
 from sealift_bundler import __version__
-from sealift_bundler.commands import build, init, inspect, keygen, verify
+from sealift_bundler.commands import build, init, inspect, installer, keygen, verify
 
 _INTERRUPTED = 130
 
@@ -30,6 +30,7 @@ app.command("keygen")(keygen.run)
 app.command("build")(build.run)
 app.command("inspect")(inspect.run)
 app.command("verify")(verify.run)
+app.command("installer")(installer.run)
 
 
 def _version(wanted: bool) -> None:

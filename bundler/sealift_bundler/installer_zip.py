@@ -30,7 +30,7 @@ def _members() -> dict[str, bytes]:
     members: dict[str, bytes] = {}
     for package in _PACKAGES:
         root = _directory(package)
-        for path in root.rglob("*.py"):
+        for path in (*root.rglob("*.py"), *root.rglob("*.json")):
             members[f"{package}/{path.relative_to(root).as_posix()}"] = (
                 path.read_bytes()
             )

@@ -13,18 +13,23 @@ from sealift_manifests.errors import DriftError, SealiftError
 from sealift_installer.commands import (
     audit,
     install,
+    preflight,
     start,
     status,
     stop,
+    survey,
     uninstall,
     verify,
 )
 from sealift_installer.engine import Engine
 from sealift_installer.host import Host
 from sealift_installer.layout import DEFAULT_CONFIG, DEFAULT_STATE, Layout
+from sealift_installer.preflight import HostUnfitError, findings_as_json
 from sealift_installer.report import Report
 
 COMMANDS = {
+    "survey": survey,
+    "preflight": preflight,
     "verify": verify,
     "install": install,
     "start": start,
@@ -67,6 +72,8 @@ def main(argv: Optional[List[str]] = None) -> int:
 def _details(error: SealiftError) -> Dict[str, Any]:
     if isinstance(error, DriftError) and error.drift:
         return {"drift": [vars(drift) for drift in error.drift]}
+    if isinstance(error, HostUnfitError):
+        return {"findings": findings_as_json(error.findings)}
     return {}
 
 

@@ -1,4 +1,4 @@
-"""Install a bundle: verify, plan, check space, stage, load, write, switch.
+"""Install a bundle: verify, plan, check host and space, stage, load, write, switch.
 
 The old release stays in use until the new one is whole. Running it again finishes
 what was cut off, and does nothing when all is there.
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import FrozenSet, Optional, Sequence, Tuple
+from functools import partial
+from typing import Callable, FrozenSet, Optional, Sequence, Tuple
 
 from sealift_manifests.bundle import Bundle, open_bundle
 from sealift_manifests.errors import ImageLoadError
@@ -16,6 +17,7 @@ from sealift_manifests.index import Content
 from sealift_manifests.media import Media
 from sealift_manifests.model import ImageEntry
 from sealift_manifests.names import volume_name
+from sealift_manifests.preflight.findings import Acceptance
 from sealift_manifests.sums import SUMS_NAME
 from sealift_manifests.trust import Accepted, check_signatures
 from sealift_manifests.verify import verify_outline
@@ -35,6 +37,13 @@ from sealift_installer.images import (
 )
 from sealift_installer.measure import bad_contents
 from sealift_installer.plan import HostState, InstallPlan, plan_install
+from sealift_installer.preflight import (
+    NONE_ACCEPTED,
+    Verdict,
+    accepted_fact,
+    judge_gpus,
+    tell,
+)
 from sealift_installer.report import human
 from sealift_installer.volumes import ensure_volume, volume_fault
 
@@ -43,21 +52,27 @@ from sealift_installer.volumes import ensure_volume, volume_fault
 class InstallOptions:
     """How to install. `repair` re-measures what is staged and replaces what is bad.
 
-    `downgrade_reason` permits a lower serial than this host has had.
+    `downgrade_reason` permits a lower serial than this host has had; `acceptance`
+    takes fails of the preflight on.
     """
 
     named: NamedKeys
     repair: bool = False
     downgrade_reason: Optional[str] = None
+    acceptance: Acceptance = NONE_ACCEPTED
 
 
 @dataclass(frozen=True)
 class Installed:
-    """What an install did: the bundle, the plan it carried out, where it lies."""
+    """What an install did: the bundle, the plan it carried out, where it lies.
+
+    `verdict` is what was found on the host before.
+    """
 
     bundle: Bundle
     plan: InstallPlan
     path: str
+    verdict: Verdict
 
 
 def install(host: Host, places: Sequence[str], options: InstallOptions) -> Installed:
@@ -70,23 +85,41 @@ def install(host: Host, places: Sequence[str], options: InstallOptions) -> Insta
             host.layout, bundle, allow_downgrade=options.downgrade_reason is not None
         )
         facts = host.engine_for(bundle.manifest)
-        check_before(host, bundle, make_plan(host, bundle, facts, repair=False), facts)
+        plan = make_plan(host, bundle, facts, repair=False)
+        verdict = _judge(host, bundle, plan, options)
+        check_before(host, bundle, plan, facts)
         with host.locked():
             _check_again(host, bundle, options)
             plan = make_plan(host, bundle, facts, repair=options.repair)
             check_before(host, bundle, plan, facts)
             path = host.layout.release(bundle.manifest, bundle.root)
             if not plan.is_empty:
-                apply(host, bundle, plan, facts)
+                apply(
+                    host, bundle, plan, partial(_record, host, bundle, facts, verdict)
+                )
             # Also when all is there: a run may have been cut off before this.
             remember(host.layout, options.named, bundle.accepted)
             if releases.is_new_serial(host.layout, bundle) or not plan.is_empty:
                 reason = options.downgrade_reason
                 extra = {"downgrade_reason": reason} if reason else {}
+                extra.update(accepted_fact(verdict))
                 host.log("install", bundle.manifest, root=bundle.root, **extra)
             # Last: with a new serial, a run that was cut off is logged by the next.
             releases.write_serial(host.layout, bundle)
-            return Installed(bundle, plan, path)
+            return Installed(bundle, plan, path, verdict)
+
+
+def _judge(
+    host: Host, bundle: Bundle, plan: InstallPlan, options: InstallOptions
+) -> Verdict:
+    """Look at the host, unless nothing is left to do on it."""
+    if plan.is_empty:
+        return Verdict()
+    manifest = bundle.manifest
+    verdict = judge_gpus(host, manifest, options.acceptance)
+    verdict.require(f"{manifest.name} {manifest.version}")
+    tell(host, verdict)
+    return verdict
 
 
 def _check_again(host: Host, bundle: Bundle, options: InstallOptions) -> None:
@@ -157,7 +190,10 @@ def check_before(
 
 
 def apply(
-    host: Host, bundle: Bundle, plan: InstallPlan, facts: Optional[EngineFacts]
+    host: Host,
+    bundle: Bundle,
+    plan: InstallPlan,
+    record: Callable[[], releases.ReleaseRecord],
 ) -> None:
     """Carry out the plan, weights first, the switch last."""
     layout, report, manifest = host.layout, host.report, bundle.manifest
@@ -175,7 +211,7 @@ def apply(
     for image in plan.images:
         _load(host, bundle, image)
     if plan.write_release:
-        releases.write_release(layout, bundle, _record(host, bundle, facts))
+        releases.write_release(layout, bundle, record())
     if plan.switch:
         path = layout.release(manifest, bundle.root)
         releases.switch(layout, manifest.name, path)
@@ -249,7 +285,7 @@ def _is_damaged(host: Host, image: ImageEntry) -> bool:
 
 
 def _record(
-    host: Host, bundle: Bundle, facts: Optional[EngineFacts]
+    host: Host, bundle: Bundle, facts: Optional[EngineFacts], verdict: Verdict
 ) -> releases.ReleaseRecord:
     manifest = bundle.manifest
     return releases.ReleaseRecord(
@@ -260,4 +296,5 @@ def _record(
         installed=host.now().strftime(releases.TIME),
         signed_by=tuple(one.key.fingerprint for one in bundle.accepted),
         engine={"name": facts.name, "version": facts.version} if facts else {},
+        accepted=verdict.accepted,
     )

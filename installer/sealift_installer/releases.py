@@ -35,7 +35,10 @@ TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 @dataclass(frozen=True)
 class ReleaseRecord:
-    """What was decided when a release was installed; written beside its files."""
+    """What was decided when a release was installed; written beside its files.
+
+    `accepted`: the fails of the preflight that were taken on, by slug.
+    """
 
     bundle: str
     version: str
@@ -44,6 +47,7 @@ class ReleaseRecord:
     installed: str
     signed_by: Tuple[str, ...]
     engine: Dict[str, Any]
+    accepted: Tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -62,3 +62,14 @@ def add_installed_name(parser: ArgumentParser) -> None:
     parser.add_argument(
         "name", nargs="?", help="the bundle's name; not needed when only one is there"
     )
+
+
+def add_accept(parser: ArgumentParser) -> None:
+    """Declare the option that takes a fault of the host on."""
+    parser.add_argument(
+        "--accept",
+        action="append",
+        default=[],
+        metavar="SLUG",
+        help="go on with this fail of the preflight; it is recorded (repeatable)",
+    )

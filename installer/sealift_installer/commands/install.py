@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import os
+import shlex
 from argparse import ArgumentParser, Namespace
 
-from sealift_installer.commands import Result, add_places, add_trust_options, named_keys
+from sealift_manifests.bundle import INSTALLER_NAME
+
+from sealift_installer.commands import (
+    Result,
+    add_accept,
+    add_places,
+    add_trust_options,
+    named_keys,
+)
 from sealift_installer.host import Host
 from sealift_installer.install import InstallOptions, install
+from sealift_installer.layout import DEFAULT_CONFIG, DEFAULT_STATE
+from sealift_installer.preflight import acceptance_of
 from sealift_installer.report import human
 
 HELP = "verify a bundle, stage its weights, load its images, make it the one in use"
@@ -17,6 +28,7 @@ def configure(parser: ArgumentParser) -> None:
     """Declare the options."""
     add_places(parser)
     add_trust_options(parser)
+    add_accept(parser)
     parser.add_argument(
         "--repair",
         action="store_true",
@@ -35,7 +47,8 @@ def run(args: Namespace, host: Host) -> Result:
     if reason is not None:
         # Bytes that are no text in this terminal's encoding could not be read back.
         reason = os.fsencode(reason).decode("utf-8", "backslashreplace")
-    options = InstallOptions(named_keys(args), args.repair, reason)
+    taken = acceptance_of(args.accept)
+    options = InstallOptions(named_keys(args), args.repair, reason, taken)
     done = install(host, args.bundle, options)
     manifest, plan = done.bundle.manifest, done.plan
     what = f"{manifest.name} {manifest.version}"
@@ -47,7 +60,7 @@ def run(args: Namespace, host: Host) -> Result:
             f"weights staged, {len(plan.images)} images loaded"
         )
         if manifest.stack:
-            text += f"\nnext: sealift-installer start {manifest.name}"
+            text += f"\nnext: {_start_command(host, manifest.name)}"
     return text, {
         "bundle": manifest.name,
         "version": manifest.version,
@@ -57,4 +70,17 @@ def run(args: Namespace, host: Host) -> Result:
         "changed": not plan.is_empty,
         "weight_bytes": plan.weight_bytes,
         "images": [image.reference for image in plan.images],
+        **done.verdict.facts(),
     }
+
+
+def _start_command(host: Host, name: str) -> str:
+    """Return what to type next: the host's own copy, with the places named here."""
+    layout = host.layout
+    copy = os.path.join(layout.current(name), INSTALLER_NAME)
+    words = ["python3", "-I", "-B", copy, "start", name]
+    if layout.state != DEFAULT_STATE:
+        words += ["--state-dir", layout.state]
+    if layout.config != DEFAULT_CONFIG:
+        words += ["--config-dir", layout.config]
+    return " ".join(shlex.quote(word) for word in words)

@@ -6,14 +6,16 @@ from argparse import ArgumentParser, Namespace
 
 from sealift_installer.commands import (
     Result,
+    add_accept,
     add_installed_name,
     add_trust_options,
     named_keys,
 )
 from sealift_installer.host import Host
 from sealift_installer.host_trust import trust_to_install
+from sealift_installer.preflight import acceptance_of
 from sealift_installer.releases import choose
-from sealift_installer.running import DEFAULT_WAIT, start
+from sealift_installer.running import DEFAULT_WAIT, StartOptions, start
 
 HELP = "audit, then start the stack and wait until it is healthy"
 
@@ -22,6 +24,7 @@ def configure(parser: ArgumentParser) -> None:
     """Declare the options."""
     add_installed_name(parser)
     add_trust_options(parser)
+    add_accept(parser)
     parser.add_argument(
         "--layers",
         action="store_true",
@@ -40,11 +43,13 @@ def run(args: Namespace, host: Host) -> Result:
     """Start the release in use."""
     release = choose(host.layout, args.name)
     trust = trust_to_install(host.layout, named_keys(args))
-    _, states = start(host, release, trust, deep=args.layers, wait=args.wait)
+    options = StartOptions(args.layers, args.wait, acceptance_of(args.accept))
+    verdict, states = start(host, release, trust, options)
     lines = [f"{state.service}: {state}" for state in states]
     name = release.manifest.name
     return "\n".join([f"{name} is up", *lines]), {
         "bundle": name,
         "version": release.manifest.version,
         "services": {state.service: str(state) for state in states},
+        **verdict.facts(),
     }

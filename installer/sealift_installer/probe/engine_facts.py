@@ -11,7 +11,7 @@ from sealift_manifests.preflight.facts import Engine as EngineFacts
 from sealift_manifests.preflight.facts import Fault
 
 from sealift_installer.engine import Engine, printable
-from sealift_installer.probe.processes import started
+from sealift_installer.probe.processes import processes, started
 from sealift_installer.probe.sources import Sources
 
 _SNAP = "/var/snap/docker"
@@ -99,7 +99,6 @@ def engine_started(sources: Sources, *, rootless: bool) -> Optional[float]:
         pid = sources.line(place)
         if pid and pid.isdigit():
             return started(sources, pid)
-    scope = ("--user",) if rootless else ()
-    ran = sources.run("systemctl", *scope, "show", "docker", "--property=MainPID")
-    pid = ran.out.strip().partition("=")[2] if ran and ran.ok else ""
-    return started(sources, pid) if pid.isdigit() and pid != "0" else None
+    # It may be told to keep no such file, or to keep it elsewhere.
+    running = processes(sources, "dockerd")
+    return started(sources, running[0]) if len(running) == 1 else None

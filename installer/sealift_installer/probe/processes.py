@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import datetime, timezone
-from typing import Optional
+from typing import Optional, Tuple
 
 from sealift_installer.probe.sources import Sources
 
@@ -12,16 +12,21 @@ _COMM = 15
 """The kernel cuts the names of processes to this many characters."""
 
 
+def processes(sources: Sources, name: str) -> Tuple[str, ...]:
+    """Return the process numbers of those of this name that can be seen."""
+    return tuple(
+        pid
+        for pid in sources.names("/proc") or ()
+        if pid.isdigit() and sources.line(f"/proc/{pid}/comm") == name[:_COMM]
+    )
+
+
 def is_running(sources: Sources, name: str) -> Optional[bool]:
     """Say whether a process of this name runs; None where others are hidden."""
     # With hidepid= only one's own are listed: even the first process is not.
     if not sources.exists("/proc/1"):
         return None
-    return any(
-        sources.line(f"/proc/{pid}/comm") == name[:_COMM]
-        for pid in sources.names("/proc") or ()
-        if pid.isdigit()
-    )
+    return bool(processes(sources, name))
 
 
 def started(sources: Sources, pid: str) -> Optional[float]:

@@ -1,0 +1,63 @@
+"""`preflight`: say whether this host will do for a bundle, before the bundle is
+installed. Without a bundle: whether the host is sound. Changes nothing."""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentParser, Namespace
+from typing import Optional
+
+from sealift_manifests.bundle import open_bundle
+from sealift_manifests.media import Media
+from sealift_manifests.model import Manifest
+from sealift_manifests.preflight.notes import needs_of
+
+from sealift_installer.commands import (
+    Result,
+    add_accept,
+    add_trust_options,
+    named_keys,
+)
+from sealift_installer.host import Host
+from sealift_installer.host_trust import trust_to_verify
+from sealift_installer.preflight import acceptance_of, count, describe, judge
+from sealift_installer.releases import choose, installed_bundles
+
+HELP = "say whether this host will do for a bundle, and what to mend"
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument(
+        "bundle",
+        nargs="*",
+        help="the bundle's directory or .tar, or the name of an installed one; "
+        "without, the host alone is looked at",
+    )
+    add_trust_options(parser)
+    add_accept(parser)
+
+
+def run(args: Namespace, host: Host) -> Result:
+    """Judge the host."""
+    acceptance = acceptance_of(args.accept)
+    manifest = _manifest(args, host)
+    what = f"{manifest.name} {manifest.version}" if manifest else "GPU work"
+    verdict = judge(host, needs_of(manifest) if manifest else None, acceptance)
+    verdict.require(what)
+    lines = [f"this host will do for {what}: {count(verdict.findings)}"]
+    lines += describe(verdict.findings, acceptance)
+    facts = {"bundle": manifest.name, "version": manifest.version} if manifest else {}
+    return "\n".join(lines), {**facts, **verdict.facts()}
+
+
+def _manifest(args: Namespace, host: Host) -> Optional[Manifest]:
+    if not args.bundle:
+        return None
+    first = args.bundle[0]
+    is_name = len(args.bundle) == 1 and not os.path.exists(first)
+    if is_name and first in installed_bundles(host.layout):
+        return choose(host.layout, first).manifest
+    with Media(args.bundle) as media:
+        trust = trust_to_verify(host.layout, named_keys(args))
+        return open_bundle(media, trust, host.now()).manifest
