@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from sealift_manifests.preflight.facts import Driver, Gpu, HostFacts
@@ -50,7 +51,6 @@ class Case:
     needs: Optional[Needs]
     facts: HostFacts
     tables: Tables
-    _cache: Dict[str, Tuple[GpuImage, ...]] = field(default_factory=dict, compare=False)
 
     @property
     def driver(self) -> Driver:
@@ -92,14 +92,12 @@ class Case:
         seen = facts.gpus or facts.pci_gpus or self.driver_version
         return bool(seen or (facts.toolkit and facts.toolkit.installed))
 
-    @property
+    @cached_property
     def gpu_images(self) -> Tuple[GpuImage, ...]:
         """The images of the bundle that use GPUs."""
-        if "images" not in self._cache:
-            images = self.needs.images if self.needs else ()
-            found = [self._gpu_image(image) for image in images]
-            self._cache["images"] = tuple(each for each in found if each)
-        return self._cache["images"]
+        images = self.needs.images if self.needs else ()
+        found = (self._gpu_image(image) for image in images)
+        return tuple(each for each in found if each)
 
     def capability(self, gpu: Gpu) -> Optional[str]:
         """Return a GPU's compute capability, by its name where it is not told."""
@@ -228,7 +226,7 @@ def image_cuda(image: ImageNeeds) -> Optional[str]:
     known = [image.cuda or "", *(build.cuda or "" for build in _builds(image))]
     versions = [(major_minor(text), text) for text in known if major_minor(text)]
     if versions:
-        return max(versions)[1]  # type: ignore[type-var]
+        return max(versions)[1]
     if image.cuda is None or image.builds is None:
         return None
     return None if any(build.cuda is None for build in image.builds) else ""

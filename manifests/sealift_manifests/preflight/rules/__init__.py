@@ -1,0 +1,1 @@
+"""The rules, by theme: each takes a case and yields what it finds."""
