@@ -8,9 +8,8 @@ What is in flight is bounded, so memory stays constant at any size.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -22,8 +21,8 @@ from sealift_manifests.errors import UsageError
 from sealift_manifests.index import MAX_CHUNK, Chunk, Content, Index, Pack
 from sealift_manifests.parallel import core_count
 
-from sealift_bundler.chunking import Piece
 from sealift_bundler.encode import Encoded, encode
+from sealift_bundler.reading import Buffers
 from sealift_bundler.target import Sink, Target
 
 MAX_PART_SIZE = 2**32 - 1
@@ -31,6 +30,7 @@ MAX_PART_SIZE = 2**32 - 1
 
 # All wait for the hash of the file, which is one chain, when there are more workers.
 _WORKERS = 8
+_SETTLING = 2
 
 
 Result = TypeVar("Result")
@@ -58,6 +58,16 @@ class Packed:
         if self.measured is None:
             return self.first or digest_of(b"")
         return self.measured.result()
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """A piece on its way; `observed` is when its file's hash has passed it."""
+
+    packed: Packed
+    data: Buffer
+    measured: Future[_Measured]
+    observed: Future[None] | None
 
 
 @dataclass(frozen=True)
@@ -93,7 +103,8 @@ class _InOrder:
 class Packer:
     """Writes packs of at most `part_size` bytes to `target`.
 
-    `pack_digests` maps each finished pack to the digest of its bytes.
+    `pack_digests` maps each finished pack to the digest of its bytes. Memory that
+    comes from `buffers` is given back to them once it is stored.
     """
 
     def __init__(self, target: Target, part_size: int = MAX_PART_SIZE) -> None:
@@ -110,7 +121,8 @@ class Packer:
         self._pool = ThreadPoolExecutor(workers, "encode")
         self._files = _InOrder("measure-file")
         self._stored = _InOrder("measure-pack")
-        self._waiting: deque[tuple[Packed, Future[_Measured]]] = deque()
+        self._waiting: deque[_Taken] = deque()
+        self._settling: deque[tuple[Buffer, list[Future[None]]]] = deque()
         self._places: dict[Digest, int] = {}
         self._chunks: list[Chunk] = []
         self._packs: list[Pack] = []
@@ -119,6 +131,7 @@ class Packer:
         self._offset = 0
         self._pack_state = hashlib.sha256()
         self.pack_digests: dict[str, Digest] = {}
+        self.buffers = Buffers()
 
     def add(
         self, pieces: Iterable[tuple[Buffer, int]], observers: Sequence[Observer] = ()
@@ -133,12 +146,12 @@ class Packer:
         first = list(islice(rest, 2))
         if len(first) < 2 and not observers:
             for data, width in first:
-                self._submit(packed, data, width)
+                self._submit(packed, data, width, None)
             return packed
         state = hashlib.sha256()
         for data, width in chain(first, rest):
-            self._files.submit(_observe, data, state, observers)
-            self._submit(packed, data, width)
+            observed = self._files.submit(_observe, data, state, observers)
+            self._submit(packed, data, width, observed)
         packed.measured = self._files.submit(lambda: from_hex(state.hexdigest()))
         return packed
 
@@ -152,6 +165,8 @@ class Packer:
         while self._waiting:
             self._store_next()
         self._files.drain()
+        while self._settling:
+            self._settle_next()
 
     def finish(self) -> Index:
         """Close the last pack and return the index of everything added."""
@@ -171,9 +186,12 @@ class Packer:
         self._files.close()
         self._stored.close()
 
-    def _submit(self, packed: Packed, data: Buffer, width: int) -> None:
+    def _submit(
+        self, packed: Packed, data: Buffer, width: int, observed: Future[None] | None
+    ) -> None:
         packed.size += len(data)
-        self._waiting.append((packed, self._pool.submit(self._measure, data, width)))
+        measured = self._pool.submit(self._measure, data, width)
+        self._waiting.append(_Taken(packed, data, measured, observed))
         if len(self._waiting) >= self._ahead:
             self._store_next()
 
@@ -187,20 +205,32 @@ class Packer:
         return _Measured(digest, len(data), encoded, stored_digest)
 
     def _store_next(self) -> None:
-        packed, future = self._waiting.popleft()
-        measured = future.result()
+        taken = self._waiting.popleft()
+        measured = taken.measured.result()
+        users = [taken.observed] if taken.observed else []
         if measured.digest not in self._places:
-            self._places[measured.digest] = self._store(measured)
-        packed.first = packed.first or measured.digest
-        packed.chunks.append(self._places[measured.digest])
+            self._places[measured.digest] = len(self._chunks)
+            users.append(self._store(measured))
+        taken.packed.first = taken.packed.first or measured.digest
+        taken.packed.chunks.append(self._places[measured.digest])
+        self._settling.append((taken.data, users))
+        if len(self._settling) > _SETTLING:
+            self._settle_next()
 
-    def _store(self, measured: _Measured) -> int:
+    def _settle_next(self) -> None:
+        data, users = self._settling.popleft()
+        for user in users:
+            user.result()
+        self.buffers.give_back(data)
+
+    def _store(self, measured: _Measured) -> Future[None]:
+        """Write a chunk; return when the hash of its pack has passed it."""
         encoded = measured.encoded
         assert encoded is not None, "only a chunk with a place is not encoded"
         size = len(encoded.stored)
         sink = self._room_for(size)
         sink.write(encoded.stored)
-        self._stored.submit(self._pack_state.update, encoded.stored)
+        hashed = self._stored.submit(self._pack_state.update, encoded.stored)
         self._chunks.append(
             Chunk(
                 digest=measured.digest,
@@ -214,7 +244,7 @@ class Packer:
             )
         )
         self._offset += size
-        return len(self._chunks) - 1
+        return hashed
 
     def _room_for(self, size: int) -> Sink:
         if self._sink and self._offset + size > self._part_size:
@@ -235,22 +265,6 @@ class Packer:
         self.pack_digests[name] = digest.result()
         self._packs.append(Pack(name, self._offset))
         self._pack_state = hashlib.sha256()
-
-
-def read_pieces(fd: int, pieces: Iterable[Piece]) -> Iterator[tuple[memoryview, int]]:
-    """Yield (bytes, element width) for each piece of an open file.
-
-    Raises EOFError when the file is shorter than that.
-    """
-    for piece in pieces:
-        buffer = memoryview(bytearray(piece.size))
-        done = 0
-        while done < piece.size:
-            got = os.preadv(fd, [buffer[done:]], piece.offset + done)
-            if not got:
-                raise EOFError(piece.offset + done)
-            done += got
-        yield buffer, piece.width
 
 
 def _observe(data: Buffer, state: Observer, observers: Sequence[Observer]) -> None:

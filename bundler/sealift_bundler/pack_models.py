@@ -25,7 +25,8 @@ from sealift_bundler.models.content_check import ContentCheck
 from sealift_bundler.models.content_policy import Kind, check_content
 from sealift_bundler.models.facts import model_facts
 from sealift_bundler.models.safetensors_header import read_header
-from sealift_bundler.pack import Packed, Packer, read_pieces
+from sealift_bundler.pack import Packed, Packer
+from sealift_bundler.reading import Buffers, read_pieces
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ def pack_model(packer: Packer, model: GatheredModel, progress: Progress) -> Pack
     taken = []
     for file in sorted(model.files, key=lambda f: f.path):
         observers = [file.check] if file.check and file.check.wants_bytes else []
-        taken.append((file, packer.add(_pieces(file, progress), observers)))
+        pieces = _pieces(file, packer.buffers, progress)
+        taken.append((file, packer.add(pieces, observers)))
     return PackedModel(model, tuple(taken))
 
 
@@ -116,14 +118,16 @@ class PackedModel:
         return entry, listing
 
 
-def _pieces(file: SourceFile, progress: Progress) -> Iterator[tuple[memoryview, int]]:
+def _pieces(
+    file: SourceFile, buffers: Buffers, progress: Progress
+) -> Iterator[tuple[memoryview, int]]:
     fd = os.open(file.source, os.O_RDONLY | os.O_CLOEXEC)
     try:
         before = os.fstat(fd)
         if before.st_size != file.size:
             raise _changed(file)
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
-        for data, width in read_pieces(fd, _cuts(file)):
+        for data, width in read_pieces(fd, _cuts(file), buffers):
             yield data, width
             progress(len(data))
         after = os.fstat(fd)

@@ -11,7 +11,8 @@ import pytest
 from making import noise
 from mixed import text, weights
 from sealift_bundler.chunking import Piece
-from sealift_bundler.pack import Packer, read_pieces
+from sealift_bundler.pack import Packer
+from sealift_bundler.reading import Buffers, read_pieces
 from sealift_bundler.target import DirectoryTarget, open_target
 from sealift_manifests.codecs import decode
 from sealift_manifests.digests import digest_of
@@ -110,7 +111,7 @@ def test_a_file_that_shrinks_while_it_is_read_is_noticed(tmp_path):
     fd = os.open(path, os.O_RDONLY)
 
     with pytest.raises(EOFError):
-        list(read_pieces(fd, [Piece(0, 6, 1), Piece(6, 6, 1)]))
+        list(read_pieces(fd, [Piece(0, 6, 1), Piece(6, 6, 1)], Buffers()))
     os.close(fd)
 
 

@@ -1,0 +1,54 @@
+"""Read the pieces of a file into memory that is used again.
+
+Fresh memory for every piece would cost as much as reading it: the kernel has to clear
+each page. Who takes a piece gives its memory back when nobody needs it any more.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+
+from sealift_manifests.digests import Buffer
+from sealift_manifests.index import MAX_CHUNK
+
+from sealift_bundler.chunking import Piece
+
+
+class Buffers:
+    """Lends memory for pieces. For one thread."""
+
+    def __init__(self) -> None:
+        self._free: list[bytearray] = []
+        self._lent: dict[int, bytearray] = {}
+
+    def take(self, size: int) -> memoryview:
+        """Return `size` bytes, at most those of a chunk."""
+        buffer = self._free.pop() if self._free else bytearray(MAX_CHUNK)
+        view = memoryview(buffer)[:size]
+        self._lent[id(view)] = buffer
+        return view
+
+    def give_back(self, view: Buffer) -> None:
+        """Let memory be used again; does nothing if it did not come from here."""
+        buffer = self._lent.pop(id(view), None)
+        if buffer is not None:
+            self._free.append(buffer)
+
+
+def read_pieces(
+    fd: int, pieces: Iterable[Piece], buffers: Buffers
+) -> Iterator[tuple[memoryview, int]]:
+    """Yield (bytes, element width) for each piece of an open file.
+
+    Raises EOFError when the file is shorter than that.
+    """
+    for piece in pieces:
+        view = buffers.take(piece.size)
+        done = 0
+        while done < piece.size:
+            got = os.preadv(fd, [view[done:]], piece.offset + done)
+            if not got:
+                raise EOFError(piece.offset + done)
+            done += got
+        yield view, piece.width
