@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from making import noise
+from sealift_bundler import pack
 from sealift_bundler.chunking import Piece
 from sealift_bundler.pack import Packer
 from sealift_bundler.reading import Buffers, read_pieces
@@ -29,7 +30,7 @@ class SlowObserver:
         self.seen = hashlib.sha256()
 
     def update(self, data: bytes | bytearray | memoryview) -> None:
-        time.sleep(0.002)
+        time.sleep(0.01)
         self.seen.update(data)
 
 
@@ -59,6 +60,8 @@ def source(tmp_path: Path):
 def test_memory_is_used_again_only_when_everybody_is_done_with_it(
     source, tmp_path, slow, monkeypatch
 ):
+    # With one worker least lies between the last use of memory and the next.
+    monkeypatch.setattr(pack, "core_count", lambda: 1)
     observer = SlowObserver()
     with Packer(DirectoryTarget(tmp_path / "out")) as packer:
         packer.buffers = CountingBuffers()
