@@ -1,7 +1,8 @@
 """Measure build, install, verify and audit against the tools used by hand.
 
 Each command of ours and its yardstick run in the same round, one after the other;
-the ratios are taken round by round. Compare ratios between machines, not seconds.
+the ratios are taken round by round. Compare ratios between machines, not seconds; on
+a busy machine, look at the CPU time, which other programs disturb less.
 """
 
 from __future__ import annotations
