@@ -159,21 +159,52 @@ def test_a_key_that_did_not_sign_is_refused(copy, tmp_path):
     by_sealift(other).expect(11)
 
 
-def test_the_commands_of_the_guide_work_as_they_stand(carried, tmp_path):
-    guide = (carried.bundle / "INSTALL.md").read_text()
-    section = guide.partition("## 2.")[2].partition("## 3.")[0]
-    block = [line[4:] for line in section.splitlines() if line.startswith("    ")]
-    script = (
-        "\n".join(block)
-        .replace("THIS_DIRECTORY", f'"{carried.bundle}"')
-        .replace("/etc/sealift/allowed_signers", str(carried.slip))
-        .replace("fips.pem", str(carried.keys / "fips.pem"))
-    )
+def commands(carried: Carried, start: str, end: str) -> list[str]:
+    """Return the indented lines of a part of the guide, for places of this test."""
+    part = (carried.bundle / "INSTALL.md").read_text().partition(start)[2]
+    block = [x[4:] for x in part.partition(end)[0].splitlines() if x[:4] == " " * 4]
+    text = "\n".join(block).replace("KEY.pem", str(carried.keys / "fips.pem"))
+    return text.replace("/etc/sealift/allowed_signers", str(carried.slip)).split("\n")
 
-    done = run(["sh", "-eux", "-c", script], cwd=tmp_path).expect(0)
+
+def test_the_commands_of_the_guide_work_as_they_stand(carried):
+    script = "\n".join(commands(carried, "## 2.", "A bundle in one"))
+
+    done = run(["sh", "-eux", "-c", script], cwd=carried.bundle).expect(0)
 
     assert done.err.count("+ ssh-keygen") == 2
     assert done.err.count("+ openssl") == done.err.count("+ sha256sum") == 1
+
+
+def test_the_guide_settles_the_installer_in_a_tar_without_unpacking_the_packs(
+    carried, tmp_path
+):
+    words = ["-C", carried.bundle.parent, carried.bundle.name]
+    run(["tar", "-cf", tmp_path / "BUNDLE.tar", *words]).expect(0)
+    unpack = commands(carried, "A bundle in one", "## 3.")
+    check = commands(carried, "## 2.", "A bundle in one")
+    script = "\n".join([*unpack, *check]).replace("-c ", "-c --ignore-missing ")
+
+    run(["sh", "-eux", "-c", script], cwd=tmp_path).expect(0)
+
+    assert (tmp_path / PYZ).exists()
+    assert not list(tmp_path.glob("*.pack"))
+
+
+def test_the_guide_settles_installed_weights_without_our_code(carried, tmp_path):
+    host = Host(tmp_path, carried.bundle / PYZ, engine=NO_ENGINE)
+    host.run("install", carried.bundle, "--allowed-signers", carried.slip).expect(0)
+    text = "\n".join(commands(carried, "Without our code:", "## When"))
+    script = text.replace("/var/lib/sealift", str(host.state))
+
+    good = run(["sh", "-eux", "-c", script])
+    file = next((host.state / "volumes/flat").glob("*/*/*.txt"))
+    file.chmod(0o644)
+    file.write_bytes(b"other")
+    bad = run(["sh", "-eux", "-c", script])
+
+    assert good.expect(0).err.count("+ sha256sum") == 3
+    assert bad.code != 0 and "FAILED" in bad.out
 
 
 def test_zstd_decodes_a_chunk_that_dd_cuts_out_of_a_pack(carried):

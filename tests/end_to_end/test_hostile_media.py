@@ -39,7 +39,7 @@ def test_a_folder_on_a_medium_cannot_speak_for_the_installer(
 
     outcome = host.run("verify", medium, "--key", key.public)
 
-    outcome.expect(15, "is missing from")
+    outcome.expect(15, "there is no Sealift bundle in")
     assert not set("\x1b\x07\u202e") & set(outcome.said)
     assert "\ngood" not in outcome.said
 

@@ -132,6 +132,19 @@ def test_a_ledger_cut_off_by_a_power_cut_is_continued(host: Host):
     assert [line["event"] for line in host.ledger()] == ["install", "audit"]
 
 
+def test_the_last_audit_of_the_release_before_is_not_said_of_this_one(
+    host: Host, older: Path
+):
+    host.run("audit").expect(0)
+    before = host.run("status", "--json").facts["bundles"][0]
+
+    host.run("install", older, "--allow-downgrade", "a test").expect(0)
+    after = host.run("status", "--json").facts["bundles"][0]
+
+    assert before["last_audit_clean"] is True
+    assert after["last_audit"] is None
+
+
 def test_a_ledger_line_that_was_changed_is_told_and_hides_nothing_else(host: Host):
     path = host.state / "ledger.jsonl"
     path.write_bytes(b"{]\n" + path.read_bytes())

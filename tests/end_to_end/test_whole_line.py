@@ -315,6 +315,20 @@ def test_an_installed_bundle_is_not_installed_again(line, running):
     assert running.listing() == before
 
 
+def test_where_the_engine_is_down_that_is_said_at_once_and_status_tells_the_rest(
+    running,
+):
+    down = running.but(engine=making.NO_ENGINE)
+
+    status, start = down.run("status"), down.run("start")
+    stop = down.run("stop").expect(40, "no engine")
+
+    status.expect(0, " 1.0 ", "last audit", "services    unknown: no engine")
+    start.expect(40, "no engine")
+    assert "measuring" not in start.said
+    assert "Traceback" not in stop.said
+
+
 def test_stop_leaves_everything_installed(line, running, engine):
     running.run("stop").expect(0, "is stopped")
 
@@ -421,6 +435,8 @@ def test_a_change_is_named_by_the_audit_and_taken_back_by_a_repair(
 
     whole.run("audit").expect(50, named, "install --repair")
     whole.run("start").expect(50, named)
+    last = whole.ledger()[-1]
+    assert (last["event"], last["clean"]) == ("audit", False)
     whole.run("install", line.first, "--repair").expect(0, "is installed at")
 
     whole.run("audit").expect(0, "clean")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional, Tuple
+
+from sealift_manifests.errors import EngineError
 
 from sealift_installer import durable
 from sealift_installer.commands import Result, add_installed_name
@@ -35,7 +37,8 @@ def run(args: Namespace, host: Host) -> Result:
 
 def _describe(host: Host, release: Release) -> Dict[str, Any]:
     manifest = release.manifest
-    audited = last_audit(host.layout, manifest.name)
+    audited = last_audit(host.layout, manifest)
+    services, silence = _services(host, release)
     return {
         "bundle": manifest.name,
         "version": manifest.version,
@@ -45,11 +48,22 @@ def _describe(host: Host, release: Release) -> Dict[str, Any]:
         "last_audit": audited.get("time") if audited else None,
         "last_audit_clean": audited.get("clean", True) if audited else None,
         "models": {m.name: host.layout.tree(m) for m in manifest.models},
-        "services": {s.service: str(s) for s in states_of(host, release)},
+        "services": services,
+        "engine_error": silence,
     }
 
 
+def _services(host: Host, release: Release) -> Tuple[Dict[str, str], Optional[str]]:
+    """Return the services' states, or why the engine does not tell them."""
+    try:
+        states = states_of(host, release)
+    except EngineError as error:
+        return {}, error.message
+    return {state.service: str(state) for state in states}, None
+
+
 def _lines(facts: Dict[str, Any]) -> List[str]:
+    silence = facts["engine_error"]
     verdict = {True: "clean", False: "DRIFT FOUND", None: ""}[facts["last_audit_clean"]]
     return [
         f"{facts['bundle']} {facts['version']} (serial {facts['serial']})",
@@ -57,4 +71,5 @@ def _lines(facts: Dict[str, Any]) -> List[str]:
         f"  last audit  {facts['last_audit'] or 'never'} {verdict}".rstrip(),
         *(f"  model       {name}: {path}" for name, path in facts["models"].items()),
         *(f"  service     {name}: {is_}" for name, is_ in facts["services"].items()),
+        *([f"  services    unknown: {silence}"] if silence else []),
     ]
