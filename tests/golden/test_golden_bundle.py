@@ -9,8 +9,9 @@ from pathlib import Path
 
 import make
 import pytest
-from making import PYZ, Host, a_key, copied, sealift
-from sealift_bundler.installer_zip import installer_bytes
+from making import PYZ, Host, a_key, sealift
+from sealift_installer import store, trees
+from sealift_installer.layout import Layout
 from sealift_manifests.bundle import Bundle, open_bundle
 from sealift_manifests.digests import digest_of
 from sealift_manifests.index import dump_index, parse_index
@@ -138,15 +139,14 @@ def test_the_command_accepts_it_by_either_key_and_no_other(tmp_path):
     sealift("verify", GOLDEN, "--key", stranger.public).expect(11)
 
 
-def test_todays_installer_installs_it_and_audits_it_clean(engine, tmp_path):
-    pyz = tmp_path / PYZ
-    pyz.write_bytes(installer_bytes())
-    host = Host(tmp_path / "host", pyz)
-    carried = copied(GOLDEN, tmp_path)
+def test_todays_installer_stages_its_weights_as_coreutils_expect(golden, tmp_path):
+    layout = Layout(str(tmp_path / "state"), str(tmp_path / "config"))
 
-    try:
-        host.run("install", carried, "--key", KEYS[0]).expect(0)
-        host.run("audit").expect(0, "clean: golden 1.0.0, 8 weight files")
-        host.run("install", carried).expect(0, "nothing to do")
-    finally:
-        host.run("uninstall", "--yes")
+    missing = store.missing_contents(layout, golden)
+    store.stage(layout, golden, missing, lambda size: None)
+
+    for model in golden.manifest.models:
+        trees.build_tree(layout, model)
+        check = ["sha256sum", "-c", "--strict", GOLDEN / model.listing_name]
+        subprocess.run(check, cwd=layout.tree(model), check=True, capture_output=True)
+        assert trees.compare_names(layout.tree(model), model)[0] == {}
