@@ -334,7 +334,7 @@ def test_a_directory_that_is_no_bundle_is_refused(refused, shop, tmp_path):
     folder = making.write_files(tmp_path / "photos", {"cat.jpg": b"meow"})
     args = ["install", folder, "--key", shop.key.public]
 
-    refused(15, "SHA256SUMS is missing", str(folder), args=args)
+    refused(15, "no Sealift bundle", str(folder), args=args)
 
 
 def test_a_place_that_is_not_there_is_refused(refused, shop, tmp_path):
