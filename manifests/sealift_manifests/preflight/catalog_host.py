@@ -19,7 +19,7 @@ _MACHINE = (
         "clock-behind",
         "warn",
         "the clock is before the time the bundle was made",
-        "Set the clock: date -u -s '<now>', then hwclock --systohc.",
+        "Set the clock: date -u -s 'YYYY-MM-DD HH:MM:SS', then hwclock --systohc.",
     ),
     (
         "clock-unsynced",

@@ -86,7 +86,10 @@ def compose_takes_stack(case: Case) -> Iterator[Finding]:
 
 def _form(service: ServiceNeeds, version: Optional[str]) -> Optional[Finding]:
     form = service.gpu.form if service.gpu else ""
-    about, measured = f"service {service.name}", f"Compose {version}, {form}"
+    about, measured = (
+        f"service {service.name}",
+        f"Compose {version or 'unknown'}, {form}",
+    )
     if form == "gpus":
         enough, needed = at_least(version, COMPOSE_GPUS), COMPOSE_GPUS
     elif form == "devices":

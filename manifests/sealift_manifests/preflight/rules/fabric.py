@@ -40,7 +40,9 @@ def fabric_is_ready(case: Case) -> Iterator[Finding]:
         state, status = gpu.fabric_state, gpu.fabric_status
         wrong = state is not None and state.lower() != "completed"
         if wrong or (status is not None and status.lower() != "success"):
-            measured = f"fabric state {state}, status {status}"
+            measured = (
+                f"fabric state {state or 'unknown'}, status {status or 'unknown'}"
+            )
             needed = "Completed, Success"
             yield found("fabric-not-ready", gpu_label([gpu]), measured, needed)
 
