@@ -60,12 +60,16 @@ def start(
     """Audit, look at the host, then bring the stack up and wait for its health."""
     project, manifest = project_of(release), release.manifest
     with host.locked():
-        audit(host, release, trust, deep=options.deep).require_clean()
+        # What is cheap to know is said before hours are spent on hashing.
+        host.engine_for(manifest)
+        compose = Compose.find(host.engine)
+        result = audit(host, release, trust, deep=options.deep)
+        host.log("audit", manifest, clean=not result.drift)
+        result.require_clean()
         host.report.step("audit: clean")
         verdict = judge_gpus(host, manifest, options.acceptance)
         verdict.require(f"{manifest.name} {manifest.version}")
         tell(host, verdict)
-        compose = Compose.find(host.engine)
         compose.up(project, [image.reference for image in manifest.images])
         services = [s.name for s in manifest.stack.services] if manifest.stack else []
         host.report.step(f"waiting for {', '.join(services)} (up to {options.wait} s)")
