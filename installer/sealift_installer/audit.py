@@ -11,7 +11,7 @@ import os
 import stat
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Dict, Iterator, List, Tuple
+from typing import Dict, Iterator, List, Optional, Tuple
 
 from sealift_manifests.bundle import Bundle
 from sealift_manifests.digests import Digest, digest_of
@@ -178,10 +178,22 @@ def _model_drift(host: Host, bundle: Bundle, model: ModelEntry) -> List[Drift]:
     total = sum(bundle.index.contents[digest].size for _, digest in files)
     with host.report.progress(f"measuring model {model.name}", total) as progress:
         bad = bad_files(bundle.index, files, progress)
-    what = f"model {model.name}"
-    found = [Drift(kind, what, os.path.join(root, p)) for p, kind in faults.items()]
-    found += [Drift("changed", what, path) for path in bad]
-    return sorted(found, key=lambda drift: drift.where)
+    drifted = {os.path.join(root, path): kind for path, kind in faults.items()}
+    drifted.update(dict.fromkeys(bad, "changed"))
+    return [
+        Drift(
+            kind, _model_words(model, contents.get(os.path.relpath(path, root))), path
+        )
+        for path, kind in sorted(drifted.items())
+    ]
+
+
+def _model_words(model: ModelEntry, digest: Optional[Digest]) -> str:
+    """Return the model's name, and in a Hub cache those of the blob's files."""
+    names = [file.path for file in model.files if file.digest == digest]
+    if model.layout == "flat" or not names:
+        return f"model {model.name}"
+    return f"model {model.name} ({', '.join(names)})"
 
 
 def _volume_drift(host: Host, manifest: Manifest) -> Iterator[Drift]:

@@ -26,6 +26,7 @@ from making import (
     a_key,
     a_spec,
     build,
+    flip,
     model_files,
     read_only,
     sealift,
@@ -183,6 +184,19 @@ def test_the_weights_travel_in_less_space_and_an_audit_is_clean(arrived, hub_mod
 
     assert packs < 0.95 * original
     arrived.host.run("audit").expect(0, "clean: hub 1.0.0, 13 weight files")
+
+
+def test_drift_in_a_hub_cache_is_told_by_the_files_own_name(arrived):
+    (link,) = arrived.tree.glob("models--*/snapshots/*/config.json")
+    blob = link.resolve()
+    flip(blob)
+
+    try:
+        told = arrived.host.run("audit")
+    finally:
+        flip(blob)
+
+    told.expect(50, "changed: model chat (config.json)", str(blob))
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "vocab.txt"])
