@@ -153,8 +153,8 @@ def _driver(facts, files, links, programs) -> None:
         files["/proc/driver/nvidia/version"] = (
             f"NVRM version: {kind}  (builder@host)\nGCC version:  gcc version 12.3.0\n"
         )
-        files["/sys/module/nvidia/version"] = f"{driver.loaded}\n"
-        files["/proc/driver/nvidia/gpus/.keep"] = ""
+        if not facts.gpus:
+            files["/proc/driver/nvidia/gpus/.keep"] = ""
         for gpu in facts.gpus or ():
             if gpu.bus_id:
                 files[f"/proc/driver/nvidia/gpus/{gpu.bus_id}/information"] = (
@@ -172,8 +172,7 @@ def _driver(facts, files, links, programs) -> None:
     else:
         programs["modinfo"] = [("*", "modinfo: ERROR: Module nvidia not found.", 1)]
     if driver.user_space:
-        place = "/usr/lib64" if facts.machine.os_id == "rhel" else f"/usr/lib/{arch}"
-        place += "" if place.endswith("64") and "lib64" in place else "-linux-gnu"
+        place = _library_place(facts)
         files[f"{place}/libnvidia-ml.so.{driver.user_space}"] = ""
         files[f"{place}/libcuda.so.{driver.user_space}"] = ""
         links[f"{place}/libnvidia-ml.so.1"] = f"libnvidia-ml.so.{driver.user_space}"
@@ -181,6 +180,12 @@ def _driver(facts, files, links, programs) -> None:
         programs["nvidia-smi"] = _smi(facts)
     if driver.persistenced:
         files["/proc/812/comm"] = "nvidia-persiste\n"
+
+
+def _library_place(facts: HostFacts) -> str:
+    if facts.machine.os_id == "rhel":
+        return "/usr/lib64"
+    return f"/usr/lib/{facts.machine.arch}-linux-gnu"
 
 
 def _smi(facts: HostFacts) -> list[tuple[str, str, int]]:
@@ -389,7 +394,7 @@ def _toolkit(facts, files, programs) -> None:
 def _cdi(facts, files) -> None:
     for spec in facts.cdi_specs:
         version = spec.driver_versions[0]
-        folder = "/usr/lib/x86_64-linux-gnu"
+        folder = _library_place(facts)
         devices = "".join(
             f'    - name: "{name}"\n      containerEdits:\n        deviceNodes:\n'
             "            - path: /dev/nvidia0\n"

@@ -21,9 +21,7 @@ from sealift_manifests.preflight.survey import parse_survey
 
 HERE = Path(__file__).parent
 RECORDINGS = HERE / "recordings"
-NAMES = tuple(
-    sorted(place.name for place in RECORDINGS.iterdir() if place.name != "base")
-)
+NAMES = tuple(sorted(place.parent.name for place in RECORDINGS.glob("*/facts.json")))
 
 
 def recorded_facts(name: str) -> HostFacts:
@@ -82,7 +80,7 @@ class _Server(socketserver.ThreadingUnixStreamServer):
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         last = self.path.rpartition("/")[2]
         known = last in self.server.answers
         data = json.dumps(self.server.answers.get(last)).encode()

@@ -68,9 +68,10 @@ def nouveau_loaded(sources: Sources) -> Optional[bool]:
 
 def known_gpus(sources: Sources) -> Optional[Tuple[Gpu, ...]]:
     """Return the GPUs the kernel module took, or None where none is loaded."""
-    found = sources.names(GPUS)
-    if found is None:
+    names = sources.names(GPUS)
+    if names is None:
         return None
+    found = [name for name in names if bus_id(name)]
     return tuple(_gpu(sources, index, name) for index, name in enumerate(found))
 
 
@@ -138,7 +139,8 @@ def kernel_log(sources: Sources) -> KernelLog:
     lines = _log_lines(sources)
     if lines is None:
         return KernelLog()
-    ours = [line.strip() for line in lines if "NVRM" in line]
+    # What stands before differs between dmesg, the journal and the kernel's own log.
+    ours = [line[line.index("NVRM") :].strip() for line in lines if "NVRM" in line]
     xids = [xid for xid in map(_xid, ours) if xid]
     told = [
         line for line in ours if not _XID.search(line) and _OF_INTEREST.search(line)
@@ -153,7 +155,7 @@ def _xid(line: str) -> Optional[Xid]:
     # The kernel leaves out the function number: NVRM: Xid (PCI:0000:01:00).
     where = found.group(1)
     where = where if "." in where else f"{where}.0"
-    return Xid(int(found.group(2)), bus_id(where), line[found.start() :])
+    return Xid(int(found.group(2)), bus_id(where), line)
 
 
 def _log_lines(sources: Sources) -> Optional[Iterable[str]]:
