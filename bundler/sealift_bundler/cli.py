@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 import sys
 import traceback
 
@@ -50,6 +51,7 @@ def options(
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
+    signal.signal(signal.SIGTERM, _stop_cleanly)
     try:
         app()
     except SealiftError as error:
@@ -71,6 +73,11 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(1)
+
+
+def _stop_cleanly(number: int, frame: object) -> None:
+    """Treat a request to end like Ctrl-C."""
+    raise KeyboardInterrupt
 
 
 def _tell(error: SealiftError) -> None:

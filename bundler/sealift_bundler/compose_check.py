@@ -19,6 +19,7 @@ from sealift_manifests.errors import UnsafePathError
 from sealift_manifests.paths import check_inner_path, check_inner_paths
 from sealift_manifests.references import qualify, read_reference
 
+from sealift_bundler.compose_keys import misspelt_keys
 from sealift_bundler.strictyaml import Fault, Place
 
 COMPOSE_FILE = "compose.yaml"
@@ -136,6 +137,8 @@ class StackCheck:
 
     def _check_service(self, name: str, service: Mapping[str, Any]) -> None:
         place: Place = ("services", name)
+        for key, meant in misspelt_keys(service):
+            self._say((*place, *key), f"is no key of Compose; did you mean {meant}?")
         for key, reason in _REFUSED_IN_SERVICES.items():
             if service.get(key):
                 self._say((*place, key), reason)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import traceback
 from typing import Any, Dict, List, Optional
@@ -45,6 +46,7 @@ _BUG = 1
 
 def main(argv: Optional[List[str]] = None) -> int:
     """Run one command; return its exit code."""
+    signal.signal(signal.SIGTERM, _stop_cleanly)
     args = _parser().parse_args(argv)
     report = Report(as_json=args.json)
     os.umask(0o022)
@@ -67,6 +69,11 @@ def main(argv: Optional[List[str]] = None) -> int:
         return _BUG
     report.result(args.command, text, facts)
     return 0
+
+
+def _stop_cleanly(number: int, frame: object) -> None:
+    """Treat a request to end like Ctrl-C."""
+    raise KeyboardInterrupt
 
 
 def _details(error: SealiftError) -> Dict[str, Any]:

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Callable, FrozenSet, Optional, Sequence, Tuple
 
 from sealift_manifests.bundle import Bundle, open_bundle
-from sealift_manifests.errors import ImageLoadError
+from sealift_manifests.errors import ImageLoadError, PreflightError, StartError
 from sealift_manifests.index import Content
 from sealift_manifests.media import Media
 from sealift_manifests.model import ImageEntry
@@ -23,6 +23,7 @@ from sealift_manifests.trust import Accepted, check_signatures
 from sealift_manifests.verify import verify_outline
 
 from sealift_installer import releases, space, store, trees
+from sealift_installer.compose import Compose
 from sealift_installer.engine import EngineFacts
 from sealift_installer.host import Host
 from sealift_installer.host_trust import NamedKeys, remember, trust_to_install
@@ -93,15 +94,17 @@ def install(host: Host, places: Sequence[str], options: InstallOptions) -> Insta
             plan = make_plan(host, bundle, facts, repair=options.repair)
             check_before(host, bundle, plan, facts)
             path = host.layout.release(bundle.manifest, bundle.root)
+            reason = options.downgrade_reason
+            extra = {"downgrade_reason": reason} if reason else {}
             if not plan.is_empty:
+                # Before the work: what is begun must be answered for, finished or not.
+                host.log("install-begun", bundle.manifest, root=bundle.root, **extra)
                 apply(
                     host, bundle, plan, partial(_record, host, bundle, facts, verdict)
                 )
             # Also when all is there: a run may have been cut off before this.
             remember(host.layout, options.named, bundle.accepted)
             if releases.is_new_serial(host.layout, bundle) or not plan.is_empty:
-                reason = options.downgrade_reason
-                extra = {"downgrade_reason": reason} if reason else {}
                 extra.update(accepted_fact(verdict))
                 host.log("install", bundle.manifest, root=bundle.root, **extra)
             # Last: with a new serial, a run that was cut off is logged by the next.
@@ -187,6 +190,16 @@ def check_before(
     if facts and facts.is_local and os.path.isdir(facts.root_dir):
         needs += [space.image_need(facts.root_dir, image) for image in plan.images]
     space.check_space(needs)
+    if stack:
+        require_compose(host)
+
+
+def require_compose(host: Host) -> None:
+    """Tell now, not at the first start, that nothing here can run the stack."""
+    try:
+        Compose.find(host.engine)
+    except StartError as error:
+        raise PreflightError(error.message, hint=error.hint) from error
 
 
 def apply(

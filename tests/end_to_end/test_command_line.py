@@ -34,7 +34,10 @@ def shop(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_ctrl_c_in_a_build_says_what_is_left_and_how_to_go_on(shop: Path) -> None:
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_build_says_what_is_left_and_how_to_go_on(
+    shop: Path, sent: signal.Signals
+) -> None:
     with (shop / "model" / "weights.dat").open("wb") as file:
         file.truncate(20 << 30)
     argv = [SEALIFT, "build", "sealift.yaml", "--sign-key", "release.key", "-o", "out"]
@@ -44,7 +47,7 @@ def test_ctrl_c_in_a_build_says_what_is_left_and_how_to_go_on(shop: Path) -> Non
             if (shop / "out").exists() and any((shop / "out").glob(".*partial")):
                 break
             time.sleep(0.05)
-        build.send_signal(signal.SIGINT)
+        build.send_signal(sent)
         _, said = build.communicate(timeout=60)
 
     assert build.returncode == 130

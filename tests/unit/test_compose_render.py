@@ -215,6 +215,8 @@ A = "services: {a: {image: web, %s}}"
         (A % "env_file: no.env", "does not exist"),
         (A % "env_file: [web.env, WEB.env]", "one name on some file systems"),
         (A % "env_file: /etc/passwd", "below the Compose file"),
+        (A % "healthchek: {test: x}", "did you mean healthcheck?"),
+        (A % "healthcheck: {test: x, intervall: 3s}", "did you mean interval?"),
         (A % "extends: {service: b}", "YAML anchor"),
         (A % "gpus: all", "capabilities: [gpu]"),
         (A % "environment: {T: $HF_TOKEN}", "${HF_TOKEN} has no value"),
@@ -240,6 +242,8 @@ def test_what_would_fail_on_the_host_is_told_here(stack, text, said):
         "environment: {T: '${A:-b}', U: '${A:?say it}', V: 'a$$b'}",
         "volumes: ['${DATA:-/srv}:/d', /anonymous]",
         "secrets: [s]",
+        "x-healthchek: {test: x}",
+        "some_key_of_tomorrow: 1",
     ],
 )
 def test_what_the_host_can_provide_is_let_through(stack, settings):

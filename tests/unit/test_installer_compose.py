@@ -10,7 +10,11 @@ from sealift_installer import compose as compose_module
 from sealift_installer.compose import Compose, Project
 from sealift_installer.engine import Engine, printable
 from sealift_installer.health import ServiceState, _Watch
-from sealift_manifests.errors import EngineError, StartError
+from sealift_installer.host import Host
+from sealift_installer.install import require_compose
+from sealift_installer.layout import Layout
+from sealift_installer.report import Report
+from sealift_manifests.errors import EngineError, PreflightError, StartError
 
 ENGINE = Engine("/nowhere/engine.sock")
 
@@ -241,3 +245,16 @@ def test_a_service_of_several_containers_is_up_when_all_are():
     watch.see((healthy, a_state(container="chat-vllm-2", health="healthy")))
     assert watch.is_up("vllm")
     assert not watch.is_up("gateway")
+
+
+def test_an_install_with_a_stack_tells_at_once_that_nothing_can_run_it(
+    path, monkeypatch
+):
+    monkeypatch.setenv("PATH", str(path / "none"))
+    monkeypatch.setenv("HOME", str(path))
+    host = Host(Layout(str(path), str(path)), ENGINE, Report(as_json=True))
+
+    with pytest.raises(PreflightError, match="no usable Docker Compose") as caught:
+        require_compose(host)
+
+    assert "docker-compose-plugin" in caught.value.hint
