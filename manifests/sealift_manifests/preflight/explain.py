@@ -46,8 +46,8 @@ PATTERNS: Tuple[Tuple[str, str], ...] = (
     (r"no kernel image is available for execution", "code-missing"),
     (r"CUDA driver version is insufficient", "cuda-driver-too-old"),
     # the container toolkit
-    (r"requirement error|unsatisfied condition:", "require-refused"),
     (r"invalid expression|too many requirements", "require-malformed"),
+    (r"requirement error|unsatisfied condition:", "require-refused"),
     (r"device error: .*unknown device", "gpu-not-there"),
     (r"bpf_prog_query\(BPF_CGROUP_DEVICE\) failed", "toolkit-cgroup2"),
     (r"invoking the NVIDIA Container Runtime Hook directly", "toolkit-mode"),

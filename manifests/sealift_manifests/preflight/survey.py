@@ -113,6 +113,8 @@ def _clean(value: Any, name: Optional[str]) -> Any:
 def _clean_text(text: str, name: Optional[str]) -> str:
     for pattern in (_UUID, _IPV4, _MAC_OR_IPV6, _SHORT_IPV6, _HOME):
         text = pattern.sub(REDACTED, text)
-    for known in {name, (name or "").partition(".")[0]} - {None, "", "localhost"}:
-        text = re.sub(rf"(?<!\w){re.escape(str(known))}(?!\w)", REDACTED, text)
+    # The whole name first: without its first part the rest would not be found.
+    for known in (name or "", (name or "").partition(".")[0]):
+        if known not in ("", "localhost"):
+            text = re.sub(rf"(?<!\w){re.escape(known)}(?!\w)", REDACTED, text)
     return text
