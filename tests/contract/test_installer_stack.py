@@ -4,18 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
-from engines import SHELL, an_image, busybox_layer, engine_guard, loader, unique
+from engines import SHELL, an_image, busybox_layer, loader, unique
 from sealift_installer.compose import Compose, Project
 from sealift_installer.health import project_state, wait_healthy
 from sealift_manifests.errors import ImageLoadError, StartError
 
 pytestmark = pytest.mark.docker
-
-
-@pytest.fixture
-def host():
-    with engine_guard() as (engine, noted):
-        yield engine, noted
 
 
 @pytest.fixture

@@ -5,8 +5,6 @@ from engines import (
     SHELL,
     an_image,
     busybox_layer,
-    engine_guard,
-    loader,
     run,
     unique,
 )
@@ -14,18 +12,6 @@ from sealift_installer.volumes import ensure_volume, remove_volume, volume_fault
 from sealift_manifests.errors import EngineError, StagingError
 
 pytestmark = pytest.mark.docker
-
-
-@pytest.fixture
-def host():
-    with engine_guard() as (engine, noted):
-        yield engine, noted
-
-
-@pytest.fixture
-def load(host):
-    """Load images, and take them away at the end of the test."""
-    return loader(*host)
 
 
 def test_a_volume_shows_the_tree_and_lets_nobody_write(host, load, tmp_path):

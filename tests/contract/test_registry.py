@@ -11,7 +11,6 @@ import pytest
 from registries import (
     PASSWORD,
     USER,
-    Registry,
     descriptor,
     make_image,
     make_index,
@@ -19,16 +18,15 @@ from registries import (
     running_registry,
     sha256,
 )
+from registry_client import QUICK, find
 from registry_fronts import Answer, Seen, TokenRealm, asked_scope, running_front
-from sealift_bundler.registry import HttpPolicy, fetch, resolve
+from sealift_bundler.registry import fetch
 from sealift_manifests.errors import (
     RevisionError,
     SourceContentError,
     SourceUnreachableError,
 )
-from sealift_manifests.references import parse_reference
 
-QUICK = HttpPolicy(attempts=3, first_delay=0.01, longest_delay=0.02)
 LAYERS = [make_layer({"a": b"first"}), make_layer({"b": b"second"}, gzipped=False)]
 AMD = make_image(LAYERS)
 ARM = make_image(LAYERS[:1], architecture="arm64")
@@ -58,14 +56,10 @@ def docker_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return directory / "config.json"
 
 
-def find(registry: Registry, name: str, platform: str = "linux/amd64"):
-    return resolve(parse_reference(f"{registry.host}/{name}"), platform, policy=QUICK)
-
-
 @pytest.mark.parametrize("name", ["app", "old"])
 def test_an_image_is_found_by_tag_and_by_digest_as_the_same_bytes(registry, name):
-    by_tag = find(registry, f"{name}:1")
-    by_digest = find(registry, f"{name}@{by_tag.manifest_digest}")
+    by_tag = find(registry.host, f"{name}:1")
+    by_digest = find(registry.host, f"{name}@{by_tag.manifest_digest}")
 
     assert by_tag.manifest == by_digest.manifest
     assert by_tag.manifest_digest == sha256(by_tag.manifest)
@@ -74,7 +68,7 @@ def test_an_image_is_found_by_tag_and_by_digest_as_the_same_bytes(registry, name
 
 
 def test_what_is_fetched_is_the_config_and_every_layer(registry, tmp_path):
-    resolved = find(registry, "app:1")
+    resolved = find(registry.host, "app:1")
     calls: list[int] = []
 
     paths = fetch(resolved, tmp_path, calls.append, policy=QUICK)
@@ -92,7 +86,7 @@ def test_what_is_fetched_is_the_config_and_every_layer(registry, tmp_path):
 def test_an_index_leads_to_the_platform_and_past_the_attestation(
     registry, platform, image
 ):
-    resolved = find(registry, "multi:1", platform)
+    resolved = find(registry.host, "multi:1", platform)
 
     assert resolved.manifest == image.manifest
     assert resolved.index_digest == sha256(make_index(BOTH, attested=True))
@@ -102,23 +96,23 @@ def test_a_missing_platform_is_named_with_those_that_are_there(registry):
     with pytest.raises(
         RevisionError, match=r"linux/s390x.*linux/amd64, linux/arm64/v8"
     ):
-        find(registry, "multi:1", "linux/s390x")
+        find(registry.host, "multi:1", "linux/s390x")
 
 
 def test_a_single_image_of_another_platform_is_refused(registry):
     with pytest.raises(RevisionError, match=r"linux/arm64; there is: linux/amd64"):
-        find(registry, "app:1", "linux/arm64")
+        find(registry.host, "app:1", "linux/arm64")
 
 
 @pytest.mark.parametrize("name", ["app:2", "nobody/has:1", f"app@sha256:{'0' * 64}"])
 def test_what_the_registry_does_not_have_is_an_unknown_revision(registry, name):
     with pytest.raises(RevisionError):
-        find(registry, name)
+        find(registry.host, name)
 
 
 def test_a_registry_that_is_not_there_is_said_to_be_unreachable():
     with pytest.raises(SourceUnreachableError, match=r"127\.0\.0\.1:9 .*3 tries"):
-        resolve(parse_reference("127.0.0.1:9/x:1"), "linux/amd64", policy=QUICK)
+        find("127.0.0.1:9", "x:1")
 
 
 def serving(documents: dict[str, bytes]):
@@ -133,7 +127,7 @@ def serving(documents: dict[str, bytes]):
 
 def refused(documents: dict[str, bytes], why: str) -> None:
     with serving(documents) as front, pytest.raises(SourceContentError, match=why):
-        resolve(parse_reference(f"{front.host}/x:1"), "linux/amd64", policy=QUICK)
+        find(front.host, "x:1")
 
 
 def test_a_manifest_that_gives_one_blob_two_sizes_is_refused():
@@ -168,7 +162,7 @@ def test_documents_have_a_largest_size():
 
 def test_skopeo_sees_the_digest_that_we_see(registry, tmp_path):
     for name in ("app:1", "old:1", "multi:1"):
-        resolved = find(registry, name)
+        resolved = find(registry.host, name)
         source = f"docker://{registry.host}/{name}"
         raw = run_skopeo("inspect", "--tls-verify=false", "--raw", source)
 
@@ -176,7 +170,7 @@ def test_skopeo_sees_the_digest_that_we_see(registry, tmp_path):
 
 
 def test_skopeo_copies_the_same_manifest_and_blobs(registry, tmp_path):
-    resolved = find(registry, "old:1")
+    resolved = find(registry.host, "old:1")
     ours = fetch(resolved, tmp_path / "ours", policy=QUICK)
 
     run_skopeo(
@@ -214,7 +208,7 @@ def test_the_login_in_dockers_config_opens_a_guarded_registry(
 ):
     log_in(docker_config, guarded.host)
 
-    resolved = find(guarded, "app:1")
+    resolved = find(guarded.host, "app:1")
 
     assert resolved.manifest == AMD.manifest
     assert len(fetch(resolved, tmp_path, policy=QUICK)) == 3
@@ -233,7 +227,7 @@ def test_a_credential_helper_opens_a_guarded_registry(
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     docker_config.write_text(json.dumps({"credHelpers": {guarded.host: "safe"}}))
 
-    assert find(guarded, "app:1").manifest == AMD.manifest
+    assert find(guarded.host, "app:1").manifest == AMD.manifest
 
 
 @pytest.mark.parametrize("password", [None, "wrong pony"])
@@ -244,7 +238,7 @@ def test_no_login_or_a_wrong_one_says_how_to_log_in_and_no_secret(
         log_in(docker_config, guarded.host, password)
 
     with pytest.raises(SourceUnreachableError, match="401") as caught:
-        find(guarded, "app:1")
+        find(guarded.host, "app:1")
 
     assert f"docker login {guarded.host}" in caught.value.hint
     assert "pony" not in str(caught.value) + caught.value.hint
@@ -273,7 +267,7 @@ def test_a_token_server_is_asked_with_the_login_for_one_repository(
         running_registry(storage, token=realm.settings(front.host)) as running,
     ):
         log_in(docker_config, running.host)
-        resolved = find(running, "app:1")
+        resolved = find(running.host, "app:1")
         fetch(resolved, tmp_path, policy=QUICK)
 
     assert resolved.manifest == AMD.manifest
@@ -291,7 +285,7 @@ def test_an_identity_token_is_exchanged_by_post(
     ):
         entry = {"identitytoken": "long-lived"}
         docker_config.write_text(json.dumps({"auths": {running.host: entry}}))
-        resolved = find(running, "app:1")
+        resolved = find(running.host, "app:1")
 
     assert resolved.manifest == AMD.manifest
     assert {request.method for request in front.seen} == {"POST"}
@@ -307,7 +301,7 @@ def test_a_token_that_is_never_good_enough_is_not_asked_for_again_and_again(
         running_registry(storage, token=realm.settings(front.host)) as running,
         pytest.raises(SourceUnreachableError, match="401"),
     ):
-        find(running, "app:1")
+        find(running.host, "app:1")
 
     assert len(front.seen) == 1
 
@@ -321,6 +315,6 @@ def test_a_refused_login_at_the_token_server_says_how_to_log_in(
         running_registry(storage, token=realm.settings(front.host)) as running,
         pytest.raises(SourceUnreachableError, match="refused the login") as caught,
     ):
-        find(running, "app:1")
+        find(running.host, "app:1")
 
     assert "docker login" in caught.value.hint

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import threading
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from registries import make_image, make_layer, running_registry, sha256
+from registry_client import QUICK, find
 from registry_fronts import Answer, Seen, passing_on, running_front
-from sealift_bundler.registry import HttpPolicy, fetch, resolve
+from sealift_bundler.registry import fetch, resolve
 from sealift_manifests.errors import SourceUnreachableError
 from sealift_manifests.references import parse_reference
 
-QUICK = HttpPolicy(attempts=3, first_delay=0.01, longest_delay=0.02)
 IMAGE = make_image([make_layer({f"f{n}": b"x" * n}) for n in range(6)])
+
+
+pytestmark = pytest.mark.usefixtures("no_login")
 
 
 @pytest.fixture(scope="module")
@@ -23,16 +25,6 @@ def registry(tmp_path_factory: pytest.TempPathFactory):
     with running_registry(tmp_path_factory.mktemp("registry")) as running:
         running.push_image("app:1", IMAGE)
         yield running
-
-
-@pytest.fixture(autouse=True)
-def no_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
-    monkeypatch.setenv("HOME", str(tmp_path))
-
-
-def find(host: str):
-    return resolve(parse_reference(f"{host}/app:1"), "linux/amd64", policy=QUICK)
 
 
 def guarded_by_tokens(registry, *, good_for: int, blobs_at: str | None = None):

@@ -1,11 +1,10 @@
 """What we sign, ssh-keygen and openssl verify, and the other way round."""
 
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from sealift_bundler.keygen import GeneratedKey, generate_key
+from sealift_bundler.keygen import generate_key
 from sealift_bundler.signing import (
     sign_sums,
     signer_from_key_file,
@@ -14,79 +13,14 @@ from sealift_bundler.signing import (
 from sealift_manifests.errors import SignatureError, SigningError
 from sealift_manifests.sshsig import PublicKey, parse_public_keys, verify_sshsig
 from sealift_manifests.trust import NAMESPACE
-
-SUMS = b"0" * 64 + b"  manifest.json\n"
-KINDS = ("ed25519", "p384")
-SSH_KEYGEN_TYPE = {"ed25519": ("ed25519", "256"), "p384": ("ecdsa", "384")}
-
-
-def tell(*argv: object, given: bytes = b"", **extra) -> str:
-    """Run a program that must succeed, and return what it says."""
-    done = run(*argv, given=given, **extra)
-    assert done.returncode == 0, done.stderr.decode()
-    return done.stdout.decode()
-
-
-def run(*argv: object, given: bytes = b"", **extra):
-    return subprocess.run(
-        [str(word) for word in argv],
-        input=given,
-        capture_output=True,
-        timeout=30,
-        **extra,
-    )
-
-
-def never_asked(path: Path) -> bytes:
-    raise AssertionError(f"a passphrase for {path} was asked for")
-
-
-@pytest.fixture(params=KINDS)
-def ours(request, tmp_path) -> GeneratedKey:
-    """A key that Sealift made."""
-    return generate_key(tmp_path / "ours", request.param, "release@acme")
-
-
-@pytest.fixture(params=KINDS)
-def theirs(request, tmp_path) -> Path:
-    """A key that ssh-keygen made."""
-    return made_by_ssh_keygen(tmp_path / "theirs", request.param)
-
-
-def made_by_ssh_keygen(path: Path, kind: str, passphrase: str = "") -> Path:
-    name, bits = SSH_KEYGEN_TYPE[kind]
-    tell(
-        *("ssh-keygen", "-q", "-t", name, "-b", bits),
-        *("-C", "ann@acme", "-N", passphrase, "-f", path),
-    )
-    return path
-
-
-@pytest.fixture
-def agent(monkeypatch, tmp_path):
-    """A real, empty ssh-agent of our own."""
-    path = tmp_path / "agent"
-    with subprocess.Popen(
-        ["ssh-agent", "-D", "-a", str(path)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    ) as process:
-        assert process.stdout is not None
-        process.stdout.readline()  # it speaks when the socket is there
-        monkeypatch.setenv("SSH_AUTH_SOCK", str(path))
-        yield path
-        process.terminate()
-
-
-def ssh_keygen_verifies(folder: Path, line: str, armored: bytes, message: bytes) -> str:
-    (folder / "allowed_signers").write_text(line + "\n")
-    (folder / "sums.sig").write_bytes(armored)
-    done = run(
-        *("ssh-keygen", "-Y", "verify", "-f", folder / "allowed_signers"),
-        *("-I", line.split()[0], "-n", NAMESPACE, "-s", folder / "sums.sig"),
-        given=message,
-    )
-    return "good" if done.returncode == 0 else "bad"
+from signing_programs import (
+    SUMS,
+    made_by_ssh_keygen,
+    never_asked,
+    run,
+    ssh_keygen_verifies,
+    tell,
+)
 
 
 def test_ssh_keygen_verifies_what_we_sign_and_nothing_else(ours, tmp_path):
