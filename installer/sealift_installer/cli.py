@@ -13,6 +13,7 @@ from sealift_manifests.errors import DriftError, SealiftError
 
 from sealift_installer.commands import (
     audit,
+    gpu_check,
     install,
     preflight,
     start,
@@ -33,6 +34,7 @@ COMMANDS = {
     "preflight": preflight,
     "verify": verify,
     "install": install,
+    "gpu-check": gpu_check,
     "start": start,
     "stop": stop,
     "status": status,

@@ -15,6 +15,7 @@ from sealift_installer.commands import (
     add_trust_options,
     named_keys,
 )
+from sealift_installer.gpu_check import check_gpus
 from sealift_installer.host import Host
 from sealift_installer.install import InstallOptions, install
 from sealift_installer.layout import DEFAULT_CONFIG, DEFAULT_STATE
@@ -52,6 +53,8 @@ def run(args: Namespace, host: Host) -> Result:
     done = install(host, args.bundle, options)
     manifest, plan = done.bundle.manifest, done.plan
     what = f"{manifest.name} {manifest.version}"
+    # The release is whole by now: what CUDA says is told, and changes nothing.
+    answers = tuple(check_gpus(host.engine, manifest)) if plan.images else ()
     if plan.is_empty:
         text = f"{what} is installed already: nothing to do"
     else:
@@ -59,6 +62,8 @@ def run(args: Namespace, host: Host) -> Result:
             f"{what} is installed at {done.path}: {human(plan.weight_bytes)} of "
             f"weights staged, {len(plan.images)} images loaded"
         )
+        for answer in answers:
+            text += f"\n{answer}"
         if manifest.stack:
             text += f"\nnext: {_start_command(host, manifest.name)}"
     return text, {
@@ -70,6 +75,7 @@ def run(args: Namespace, host: Host) -> Result:
         "changed": not plan.is_empty,
         "weight_bytes": plan.weight_bytes,
         "images": [image.reference for image in plan.images],
+        "gpu_check": [dict(vars(answer)) for answer in answers],
         **done.verdict.facts(),
     }
 
