@@ -24,12 +24,17 @@ from sealift_manifests.digests import Digest, digest_of
 from sealift_manifests.index import Index, dump_index
 from sealift_manifests.media import Media
 from sealift_manifests.model import BUNDLE_TYPE, FORMAT, Manifest, dump_manifest
+from sealift_manifests.preflight.diff import survey_facts
+from sealift_manifests.preflight.findings import Acceptance
+from sealift_manifests.preflight.needs import Needs
+from sealift_manifests.preflight.notes import needs_of
 from sealift_manifests.sums import SUMS_NAME, format_sums
 from sealift_manifests.trust import Trust
 from sealift_manifests.verify import verify_payload
 
 from sealift_bundler import __version__
 from sealift_bundler.compose import Stack
+from sealift_bundler.draft import Draft, draft, resolve_sources
 from sealift_bundler.gather_images import GatheredImage, gather_images, image_pins
 from sealift_bundler.gather_models import Workplace, gather_models, model_pins
 from sealift_bundler.guide import install_guide
@@ -49,18 +54,32 @@ from sealift_bundler.report import Report
 from sealift_bundler.signing import Signer, named_signers, sign_sums
 from sealift_bundler.spec import Spec
 from sealift_bundler.spec_load import load_spec
+from sealift_bundler.surveys import (
+    NONE_ACCEPTED,
+    Judged,
+    Survey,
+    judge,
+    read_surveys,
+    require,
+)
 from sealift_bundler.target import Target, open_target
 
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """What to build and how. `created` is stated in the bundle; sizes are in bytes."""
+    """What to build and how. `created` is stated in the bundle; sizes are in bytes.
+
+    Of the hosts whose surveys are given, none may have a fail that `acceptance` does
+    not take on.
+    """
 
     spec_path: Path
     output: Path
     signers: Sequence[Signer]
     cache: Path
     created: datetime
+    survey_paths: Sequence[Path] = ()
+    acceptance: Acceptance = NONE_ACCEPTED
     tar: bool = False
     part_size: int = 2**32 - 1
     locked: bool = False
@@ -70,7 +89,10 @@ class BuildRequest:
 
 @dataclass(frozen=True)
 class Built:
-    """A finished bundle: where it is, what it holds, how long it took (seconds)."""
+    """A finished bundle: where it is, what it holds, how long it took (seconds).
+
+    `judged`: the surveyed hosts, and what was found about them.
+    """
 
     path: Path
     manifest: Manifest
@@ -79,17 +101,19 @@ class Built:
     plain_size: int
     stored_size: int
     seconds: Mapping[str, float]
+    judged: tuple[Judged, ...] = ()
 
 
 @dataclass(frozen=True)
 class _Job:
-    """What is known before anything is fetched: the spec, the stack, the place."""
+    """What is known before anything is fetched: spec, stack, place, hosts."""
 
     request: BuildRequest
     spec: Spec
     stack: Stack | None
     place: Workplace
     signers: Sequence[tuple[str, Signer]]
+    surveys: Sequence[Survey]
 
 
 @dataclass(frozen=True)
@@ -102,18 +126,23 @@ def build(request: BuildRequest, report: Report) -> Built:
     """Build the bundle that the spec asks for."""
     clock = _Clock()
     job = _prepare(request, report)
+    resolved = resolve_sources(job.spec, job.place)
+    if job.surveys:
+        _judge(job, draft(job.spec, job.stack, job.place, resolved).needs)
     name = f"{job.spec.name}-{job.spec.version}"
     with open_target(
         request.output, name, tar=request.tar, mtime=job.place.epoch
     ) as target:
         gathered = _Gathered(
-            gather_models(job.spec, job.place), gather_images(job.spec, job.place)
+            gather_models(job.spec, job.place, resolved.models),
+            gather_images(job.spec, job.place, resolved.images),
         )
         clock.lap("gather")
         with Packer(target, request.part_size) as packer:
             manifest, listings = _pack(packer, job, gathered)
             index = packer.finish()
         clock.lap("pack")
+        judged = _judge(job, needs_of(manifest))
         lock = _lock(job, gathered, manifest)
         others: dict[str, bytes | Digest] = {**listings, **packer.pack_digests}
         root = _describe(target, manifest, index, others, job.signers)
@@ -130,12 +159,28 @@ def build(request: BuildRequest, report: Report) -> Built:
         plain_size=sum(content.size for content in index.contents.values()),
         stored_size=sum(pack.size for pack in index.packs),
         seconds=clock.laps,
+        judged=judged,
     )
+
+
+def plan(request: BuildRequest, report: Report) -> tuple[Draft, tuple[Judged, ...]]:
+    """Return what a build would come to, and what was found about the hosts."""
+    job = _prepare(request, report)
+    resolved = resolve_sources(job.spec, job.place)
+    found = draft(job.spec, job.stack, job.place, resolved)
+    return found, judge(job.surveys, found.needs)
+
+
+def _judge(job: _Job, needs: Needs) -> tuple[Judged, ...]:
+    """Judge the surveyed hosts; raise PreflightError when one will not do."""
+    judged = judge(job.surveys, needs)
+    require(judged, job.request.acceptance, needs.name)
+    return judged
 
 
 def _prepare(request: BuildRequest, report: Report) -> _Job:
     """Read spec, stack and lock, so that their faults are told before the work."""
-    signers = named_signers(request.signers)
+    surveys = read_surveys(request.survey_paths)
     spec = load_spec(request.spec_path)
     stack = load_stack(spec)
     directory = request.spec_path.absolute().parent
@@ -151,7 +196,7 @@ def _prepare(request: BuildRequest, report: Report) -> _Job:
         epoch=int(request.created.timestamp()),
         report=report,
     )
-    return _Job(request, spec, stack, place, signers)
+    return _Job(request, spec, stack, place, named_signers(request.signers), surveys)
 
 
 def _lock(job: _Job, gathered: _Gathered, manifest: Manifest) -> Lock:
@@ -190,9 +235,12 @@ def _pack(
         created=created.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         builder=f"sealift {__version__}",
         models=models,
-        images=images,
+        images=images.entries,
         stack=(
             pack_stack(packer, job.stack, spec, images, models) if job.stack else None
+        ),
+        facts=survey_facts(
+            (survey.digest for survey in job.surveys), job.request.acceptance.slugs
         ),
     )
     return manifest, {entry.listing_name: data for entry, data in finished}

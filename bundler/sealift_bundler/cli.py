@@ -12,7 +12,16 @@ import typer
 from sealift_manifests.errors import SealiftError
 
 from sealift_bundler import __version__
-from sealift_bundler.commands import build, init, inspect, installer, keygen, verify
+from sealift_bundler.commands import (
+    build,
+    init,
+    inspect,
+    installer,
+    keygen,
+    plan,
+    verify,
+)
+from sealift_bundler.surveys import HostUnfitError, judged_as_json
 
 _INTERRUPTED = 130
 
@@ -24,10 +33,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     epilog="Exit codes: 0 done, 2 usage, 1x the bundle is not trusted or damaged, "
-    "2x a source, the spec or the output, 40 the engine, 130 interrupted.",
+    "2x a source, the spec or the output, 30 a surveyed host will not do, "
+    "40 the engine, 130 interrupted.",
 )
 app.command("init")(init.run)
 app.command("keygen")(keygen.run)
+app.command("plan")(plan.run)
 app.command("build")(build.run)
 app.command("inspect")(inspect.run)
 app.command("verify")(verify.run)
@@ -89,7 +100,14 @@ def _tell(error: SealiftError) -> None:
             "message": error.message,
             "hint": error.hint,
         }
-        print(json.dumps({"ok": False, "error": details}, indent=1, sort_keys=True))
+        hosts = {}
+        if isinstance(error, HostUnfitError):
+            hosts = {"hosts": judged_as_json(error.judged)}
+        print(
+            json.dumps(
+                {"ok": False, "error": details, **hosts}, indent=1, sort_keys=True
+            )
+        )
         return
     print(f"sealift: {error.message}", file=sys.stderr)
     print(f"  {error.hint}", file=sys.stderr)

@@ -62,6 +62,10 @@ class Stack:
             for name, image in sorted(self.images.items())
         )
 
+    def file(self, written: str) -> Path | None:
+        """Return a file that goes along, by its path as the Compose file has it."""
+        return self.files.get(normpath(written))
+
     @property
     def used_models(self) -> list[str]:
         """The models that some service mounts."""

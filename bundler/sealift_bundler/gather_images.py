@@ -40,13 +40,19 @@ class GatheredImage:
     secrets: Mapping[str, Path] = field(default_factory=dict)
 
 
-def gather_images(spec: Spec, place: Workplace) -> list[GatheredImage]:
-    """Return every image of the spec, resolved first, then fetched or built."""
-    resolved = {
+def resolve_images(spec: Spec, place: Workplace) -> dict[str, ResolvedImage]:
+    """Return what every image to pull is; only documents are fetched."""
+    return {
         name: _resolve(name, spec, place)
         for name, image in sorted(spec.images.items())
         if image.pull
     }
+
+
+def gather_images(
+    spec: Spec, place: Workplace, resolved: Mapping[str, ResolvedImage]
+) -> list[GatheredImage]:
+    """Return every image of the spec, fetched, built, or found in the engine."""
     gathered = []
     for name, image in sorted(spec.images.items()):
         if name in resolved:

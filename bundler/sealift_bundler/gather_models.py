@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,17 +41,19 @@ class Workplace:
     report: Report
 
 
-def gather_models(spec: Spec, place: Workplace) -> list[GatheredModel]:
-    """Return each model of the spec with its files here.
-
-    All models from the Hub are resolved before the first is fetched, so that a
-    wrong name is told at once.
-    """
-    revisions = {
+def resolve_models(spec: Spec, place: Workplace) -> dict[str, HubRevision]:
+    """Return the commit of every model from the Hub; nothing is fetched."""
+    return {
         name: _resolve(name, model, place)
         for name, model in sorted(spec.models.items())
         if model.huggingface
     }
+
+
+def gather_models(
+    spec: Spec, place: Workplace, revisions: Mapping[str, HubRevision]
+) -> list[GatheredModel]:
+    """Return each model of the spec with its files here."""
     return [
         _from_hub(name, model, revisions[name], place)
         if name in revisions

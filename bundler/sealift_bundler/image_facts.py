@@ -7,6 +7,8 @@ from typing import Any
 
 from sealift_manifests.errors import SourceContentError
 
+from sealift_bundler.insides.needs import ImageConfig
+
 _CUDA = ("CUDA_VERSION", "NV_CUDA_CUDART_VERSION")
 
 
@@ -16,15 +18,8 @@ def image_facts(config: bytes, name: str) -> dict[str, Any]:
     Of the environment only these variables are copied. Raises SourceContentError
     for a config that is not JSON.
     """
-    try:
-        document = json.loads(config)
-        inner = document.get("config") or {}
-        variables = dict(item.partition("=")[::2] for item in inner.get("Env") or ())
-    except (ValueError, AttributeError, TypeError) as error:
-        raise SourceContentError(
-            f"the config of image {name} is not valid: {error}",
-            hint="Build or pull the image again.",
-        ) from error
+    document, inner = _parts(config, name)
+    variables = ImageConfig.of(inner).environment
     requirements = {
         key: value
         for key, value in sorted(variables.items())
@@ -38,3 +33,27 @@ def image_facts(config: bytes, name: str) -> dict[str, Any]:
         "environment": requirements,
     }
     return {key: value for key, value in facts.items() if value not in (None, "", [])}
+
+
+def image_config(config: bytes, name: str) -> ImageConfig:
+    """Return how an image is run, from the bytes of its config."""
+    return ImageConfig.of(_parts(config, name)[1])
+
+
+def _parts(config: bytes, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the whole config and its part `config`."""
+    try:
+        document = json.loads(config)
+    except (ValueError, RecursionError) as error:
+        raise _invalid(name, str(error)) from error
+    inner = document.get("config") or {} if isinstance(document, dict) else None
+    if not isinstance(inner, dict):
+        raise _invalid(name, "it is not an object")
+    return document, inner
+
+
+def _invalid(name: str, why: str) -> SourceContentError:
+    return SourceContentError(
+        f"the config of image {name} is not valid: {why}",
+        hint="Build or pull the image again.",
+    )

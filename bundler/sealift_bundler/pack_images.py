@@ -6,14 +6,15 @@ into the packs and gets a manifest that we write.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from sealift_manifests.digests import Digest, digest_of
 from sealift_manifests.errors import SourceContentError
 from sealift_manifests.model import Descriptor, ImageEntry, ImageSource, LayerEntry
+from sealift_manifests.preflight.notes import IMAGE_NOTE, image_needs_facts
 from sealift_manifests.references import qualify, unique_reference
 from sealift_manifests.verify import Progress
 
@@ -23,7 +24,9 @@ from sealift_bundler.engine.build import check_no_secrets
 from sealift_bundler.engine.client import open_engine
 from sealift_bundler.engine.save import save_image
 from sealift_bundler.gather_images import GatheredImage
-from sealift_bundler.image_facts import image_facts
+from sealift_bundler.image_facts import image_config, image_facts
+from sealift_bundler.insides.layers import LayerView, merged
+from sealift_bundler.insides.needs import ImageConfig, image_needs, with_insides
 from sealift_bundler.pack import Packed, Packer
 from sealift_bundler.registry import ResolvedImage, verify_layers
 
@@ -36,21 +39,37 @@ class _Parts:
     config: bytes
     config_type: str
     layers: tuple[LayerEntry, ...]
+    views: tuple[LayerView, ...]
     index_digest: Digest | None = None
+
+
+@dataclass(frozen=True)
+class PackedImages:
+    """What the manifest says of the images, and how each is run, by its key."""
+
+    entries: tuple[ImageEntry, ...]
+    configs: Mapping[str, ImageConfig]
 
 
 def pack_images(
     packer: Packer, images: Sequence[GatheredImage], progress: Progress
-) -> tuple[ImageEntry, ...]:
-    """Pack every image and return what the manifest says of it."""
-    return tuple(_pack(packer, image, progress) for image in images)
+) -> PackedImages:
+    """Pack every image."""
+    packed = [(image, _parts(packer, image, progress)) for image in images]
+    configs = {
+        image.name: image_config(parts.config, image.name) for image, parts in packed
+    }
+    entries = [_entry(image, parts, configs[image.name]) for image, parts in packed]
+    return PackedImages(tuple(entries), configs)
 
 
-def _pack(packer: Packer, image: GatheredImage, progress: Progress) -> ImageEntry:
+def _parts(packer: Packer, image: GatheredImage, progress: Progress) -> _Parts:
     if image.resolved:
-        parts = _pack_blobs(packer, image, image.resolved, progress)
-    else:
-        parts = _pack_saved(packer, image, progress)
+        return _pack_blobs(packer, image, image.resolved, progress)
+    return _pack_saved(packer, image, progress)
+
+
+def _entry(image: GatheredImage, parts: _Parts, how: ImageConfig) -> ImageEntry:
     config = digest_of(parts.config)
     reference = unique_reference(qualify(image.reference), parts.manifest.digest)
     return ImageEntry(
@@ -61,8 +80,15 @@ def _pack(packer: Packer, image: GatheredImage, progress: Progress) -> ImageEntr
         manifest=parts.manifest,
         config=Descriptor(parts.config_type, config, len(parts.config)),
         layers=parts.layers,
-        facts=image_facts(parts.config, image.name),
+        facts=_facts(image, parts, how),
     )
+
+
+def _facts(image: GatheredImage, parts: _Parts, how: ImageConfig) -> dict[str, Any]:
+    needs = image_needs(image.name, image.platform, how)
+    needs = with_insides(needs, how, merged(parts.views))
+    facts = image_facts(parts.config, image.name)
+    return {**facts, IMAGE_NOTE: image_needs_facts(needs)}
 
 
 def _pack_blobs(
@@ -101,6 +127,7 @@ def _pack_blobs(
         resolved.config_bytes,
         resolved.config.media_type,
         layers,
+        tuple(found.view for found in facts),
         resolved.index_digest,
     )
 
@@ -128,7 +155,11 @@ def _pack_saved(packer: Packer, image: GatheredImage, progress: Progress) -> _Pa
     packer.add_bytes(saved.config_bytes)
     packer.drain()
     return _Parts(
-        saved.manifest, saved.config_bytes, saved.config.media_type, saved.layers
+        saved.manifest,
+        saved.config_bytes,
+        saved.config.media_type,
+        saved.layers,
+        saved.views,
     )
 
 

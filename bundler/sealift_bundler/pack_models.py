@@ -16,6 +16,7 @@ from sealift_manifests.digests import digest_of
 from sealift_manifests.errors import SourceContentError
 from sealift_manifests.model import ModelEntry, ModelFile, ModelSource
 from sealift_manifests.paths import check_inner_paths
+from sealift_manifests.preflight.notes import MODEL_NOTE, model_needs_facts
 from sealift_manifests.trees import format_listing
 from sealift_manifests.verify import Progress
 
@@ -25,6 +26,7 @@ from sealift_bundler.models.content_check import ContentCheck
 from sealift_bundler.models.content_policy import Kind, check_content
 from sealift_bundler.models.facts import model_facts
 from sealift_bundler.models.safetensors_header import read_header
+from sealift_bundler.models.serving import serving_needs
 from sealift_bundler.pack import Packed, Packer
 from sealift_bundler.reading import Buffers, read_pieces
 
@@ -70,7 +72,9 @@ def inspect_files(
     check_inner_paths(file.path for file in files)
     listed = [checked.ModelFile.at(file.path, file.source) for file in files]
     accepted = check_content(listed, allow, model=f"model {name}")
-    return accepted, model_facts(listed)
+    facts = model_facts(listed)
+    needs = serving_needs(name, listed, facts["dtypes"])
+    return accepted, {**facts, MODEL_NOTE: model_needs_facts(needs)}
 
 
 def pack_model(packer: Packer, model: GatheredModel, progress: Progress) -> PackedModel:

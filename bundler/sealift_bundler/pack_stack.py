@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sealift_manifests.model import FileEntry, ImageEntry, ModelEntry, StackEntry
+from sealift_manifests.model import FileEntry, ModelEntry, StackEntry
 from sealift_manifests.names import volume_name
+from sealift_manifests.preflight.notes import SERVICES_NOTE, service_needs_facts
 
 from sealift_bundler.compose import Stack, parse_stack, render_stack
 from sealift_bundler.compose_check import COMPOSE_FILE
 from sealift_bundler.pack import Packer
+from sealift_bundler.pack_images import PackedImages
+from sealift_bundler.serving.services import services_needs
 from sealift_bundler.spec import Spec
 
 
@@ -24,14 +27,14 @@ def pack_stack(
     packer: Packer,
     stack: Stack,
     spec: Spec,
-    images: Sequence[ImageEntry],
+    images: PackedImages,
     models: Sequence[ModelEntry],
 ) -> StackEntry:
     """Render the stack with the names of what was packed, and pack its files."""
     rendered = render_stack(
         stack,
         f"{spec.name} {spec.version}",
-        {image.name: image.reference for image in images},
+        {image.name: image.reference for image in images.entries},
         {
             model.name: volume_name(spec.name, model.name, model.tree)
             for model in models
@@ -44,4 +47,6 @@ def pack_stack(
     files = tuple(
         FileEntry(path, taken.size, taken.digest) for path, taken in packed.items()
     )
-    return StackEntry(COMPOSE_FILE, files, rendered.services)
+    needs = services_needs(stack, images.configs)
+    facts = {SERVICES_NOTE: service_needs_facts(needs)}
+    return StackEntry(COMPOSE_FILE, files, rendered.services, facts)

@@ -8,10 +8,13 @@ from typing import Annotated
 
 import typer
 from sealift_manifests.errors import SigningError, UsageError
+from sealift_manifests.preflight.words import acceptance_of, count
 from sealift_manifests.sshsig import PublicKey
 
 from sealift_bundler.build import BuildRequest, Built, build
 from sealift_bundler.commands.options import (
+    Accept,
+    Surveys,
     ask_passphrase,
     creation_time,
     default_cache,
@@ -69,6 +72,8 @@ def run(  # long: one parameter for each option
             help="Registry to speak plain HTTP with; may be repeated.",
         ),
     ] = None,
+    survey: Surveys = None,
+    accept: Accept = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Say only the summary.")
     ] = False,
@@ -85,6 +90,8 @@ def run(  # long: one parameter for each option
         signers=_signers(sign_key or [], sign_agent or []),
         cache=cache or default_cache(),
         created=creation_time(),
+        survey_paths=survey or (),
+        acceptance=acceptance_of(accept or ()),
         tar=tar,
         part_size=parse_size(part_size),
         locked=locked,
@@ -117,6 +124,10 @@ def summary(built: Built, keys: Sequence[PublicKey]) -> str:
             f"  stored     {human(built.stored_size)} of {human(built.plain_size)} "
             f"({ratio:.3f}) in {packs}, read back and verified",
             f"  times      {times}",
+            *(
+                f"  will run   on {each.survey.label}: {count(each.findings)}"
+                for each in built.judged
+            ),
             *(f"  signed by  {key.fingerprint} {key.comment}".rstrip() for key in keys),
             f"  root       {built.root}",
             f"  bundle     {built.path}",

@@ -9,6 +9,8 @@ from sealift_manifests import records
 from sealift_manifests.bundle import Bundle, open_bundle, read_signatures
 from sealift_manifests.errors import UntrustedKeyError
 from sealift_manifests.media import Media
+from sealift_manifests.preflight.diff import surveys_of
+from sealift_manifests.preflight.notes import needs_of
 from sealift_manifests.sshsig import verify_sshsig
 from sealift_manifests.sums import MAX_SUMS, SUMS_NAME
 from sealift_manifests.trust import NAMESPACE, Trust
@@ -22,6 +24,7 @@ from sealift_bundler.commands.options import (
     print_json,
     read_trust,
 )
+from sealift_bundler.needs_text import needs_lines
 from sealift_bundler.report import counted, human
 
 
@@ -48,6 +51,7 @@ def run(
             root=opened.root,
             signed_by=[one.key.fingerprint for one in opened.accepted],
             signer_trusted=trusted,
+            needs=records.encode(needs_of(opened.manifest)),
             packs=[pack._asdict() for pack in opened.index.packs],
         )
     else:
@@ -90,6 +94,11 @@ def describe(bundle: Bundle, *, trusted: bool) -> str:
             lines.append(
                 f"  service    {service.name}: image {service.image}, {models}"
             )
+    lines.append("  a host must have:")
+    lines += [f"    {line}" for line in needs_lines(needs_of(manifest))]
+    surveys = ", ".join(digest.short for digest in surveys_of(manifest))
+    if surveys:
+        lines.append(f"  judged for the hosts of surveys {surveys}")
     return "\n".join(lines)
 
 

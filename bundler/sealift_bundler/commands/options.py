@@ -35,6 +35,22 @@ Fingerprints = Annotated[
         help="Fingerprint of a trusted key, as ssh-keygen -l prints it.",
     ),
 ]
+Surveys = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--survey",
+        metavar="FILE",
+        help="What `survey` wrote on a host: judge that host. May be repeated.",
+    ),
+]
+Accept = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--accept",
+        metavar="SLUG",
+        help="Take on a fail by its slug; it is recorded. May be repeated.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
 
 _SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB|TiB|kB|KB|MB|GB|TB)?(-1)?\Z")

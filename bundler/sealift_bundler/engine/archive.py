@@ -20,6 +20,8 @@ from sealift_manifests.digests import Digest, digest_of, from_hex
 from sealift_manifests.errors import SourceContentError
 from sealift_manifests.model import LayerEntry
 
+from sealift_bundler.insides.layers import LayerView, LayerWatch
+
 MAX_JSON = 4 << 20
 """The largest part that is kept in memory, in bytes."""
 
@@ -57,14 +59,31 @@ class ArchiveMember:
 
 @dataclass(frozen=True)
 class Archive:
-    """What was found: small documents by name, and stored layers by diff id."""
+    """What was found: small documents by name, and stored layers by diff id.
+
+    `views`: what was seen inside the layers, by diff id.
+    """
 
     documents: dict[str, bytes] = field(default_factory=dict)
     layers: dict[Digest, LayerEntry] = field(default_factory=dict)
+    views: dict[Digest, LayerView] = field(default_factory=dict)
+
+    def keep(
+        self, stream: Readable, store: Store, name: str, *, known_as: str = ""
+    ) -> None:
+        """Store a layer; `known_as` is the digest its bytes must have, if any."""
+        layer, view = store_layer(stream, store, name)
+        if known_as and layer.digest.hex != known_as:
+            raise wrong_blob(name)
+        self.layers.setdefault(layer.diff_id, layer)
+        self.views.setdefault(layer.diff_id, view)
 
 
 class LayerReader:
-    """A layer that is measured, unpacked, while something else reads it packed."""
+    """A layer that is measured, unpacked, while something else reads it packed.
+
+    `watch` is shown the unpacked bytes.
+    """
 
     def __init__(self, stream: Readable, name: str) -> None:
         self._stream, self._name = stream, name
@@ -80,6 +99,7 @@ class LayerReader:
         self._begun = False
         self._plain = hashlib.sha256()
         self.plain_size = 0
+        self.watch = LayerWatch()
 
     def read(self, size: int = -1, /) -> bytes:
         """Return the next bytes as they are in the archive."""
@@ -92,6 +112,8 @@ class LayerReader:
             data += self._stream.read(size - len(data) if size > 0 else -1)
         if self.is_gzip:
             self._inflate(data)
+        else:
+            self.watch.feed(data)
         return data
 
     def plain_digest(self) -> Digest:
@@ -117,6 +139,7 @@ class LayerReader:
     def _measure(self, plain: bytes) -> None:
         self._plain.update(plain)
         self.plain_size += len(plain)
+        self.watch.feed(plain)
 
     def _broken(self, why: str) -> SourceContentError:
         return SourceContentError(f"{self._name} is not valid gzip: {why}", hint=_AGAIN)
@@ -153,30 +176,31 @@ def read_archive(members: Iterable[ArchiveMember], store: Store, image: str) -> 
                 kept += len(data)
                 _check_kept(member.name, kept, image)
                 if blob and digest_of(data).hex != blob[1]:
-                    raise _wrong_blob(member.name, image)
+                    raise wrong_blob(f"{member.name} of {image}")
                 archive.documents[member.name] = data
                 continue
             stream = io.BytesIO(data)
         elif not (blob or member.name.endswith(".tar")):
             _check_kept(member.name, _MAX_KEPT + 1, image)
-        layer = store_layer(stream, store, f"the layer {member.name} of {image}")
-        if blob and layer.digest.hex != blob[1]:
-            raise _wrong_blob(member.name, image)
-        archive.layers.setdefault(layer.diff_id, layer)
+        name = f"the layer {member.name} of {image}"
+        archive.keep(stream, store, name, known_as=blob[1] if blob else "")
     return archive
 
 
-def store_layer(stream: Readable, store: Store, name: str) -> LayerEntry:
-    """Store one layer, measuring it packed and unpacked on the way."""
+def store_layer(
+    stream: Readable, store: Store, name: str
+) -> tuple[LayerEntry, LayerView]:
+    """Store one layer, measuring it on the way and looking inside."""
     reader = LayerReader(stream, name)
     digest, size = store(reader)
     if reader.read(1):
         raise ValueError(f"the store did not read {name} to its end")
     media_type = "application/vnd.oci.image.layer.v1.tar"
+    entry = LayerEntry(media_type, digest, size, digest, size)
     if reader.is_gzip:
         diff_id, diff_size = reader.plain_digest(), reader.plain_size
-        return LayerEntry(f"{media_type}+gzip", digest, size, diff_id, diff_size)
-    return LayerEntry(media_type, digest, size, digest, size)
+        entry = LayerEntry(f"{media_type}+gzip", digest, size, diff_id, diff_size)
+    return entry, reader.watch.view()
 
 
 class _Content:
@@ -229,7 +253,8 @@ def _check_kept(name: str, kept: int, image: str) -> None:
         )
 
 
-def _wrong_blob(name: str, image: str) -> SourceContentError:
+def wrong_blob(name: str) -> SourceContentError:
+    """Return the error for a blob that is not what its name says."""
     return SourceContentError(
-        f"{name} of {image} does not hold the bytes that its name says", hint=_AGAIN
+        f"{name} does not hold the bytes that its name says", hint=_AGAIN
     )

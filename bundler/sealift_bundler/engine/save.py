@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
@@ -25,9 +25,10 @@ from sealift_bundler.engine.archive import (
     Store,
     members_of,
     read_archive,
-    store_layer,
 )
 from sealift_bundler.engine.client import engine_errors
+from sealift_bundler.insides.layers import LayerView
+from sealift_bundler.insides.needs import ImageConfig
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
@@ -40,7 +41,7 @@ class EngineImage:
     """What the engine says of an image.
 
     `id` is the digest of the config, or with the containerd store that of the
-    manifest or index.
+    manifest or index. `size` is that of the unpacked layers.
     """
 
     reference: str
@@ -48,16 +49,21 @@ class EngineImage:
     platform: str
     tags: tuple[str, ...]
     size: int
+    config: ImageConfig = field(default_factory=lambda: ImageConfig({}))
 
 
 @dataclass(frozen=True)
 class SavedImage:
-    """An image taken from the engine: its layers are stored, the rest is here."""
+    """An image taken from the engine: its layers are stored, the rest is here.
+
+    `views` is what was seen inside the layers, lowest first.
+    """
 
     reference: str
     config_bytes: bytes
     manifest_bytes: bytes
     layers: tuple[LayerEntry, ...]
+    views: tuple[LayerView, ...] = ()
 
     @property
     def config(self) -> Descriptor:
@@ -83,6 +89,7 @@ def inspect_image(client: docker.DockerClient, reference: str) -> EngineImage:
         platform=f"{found['Os']}/{found['Architecture']}",
         tags=tuple(sorted(found.get("RepoTags") or ())),
         size=int(found.get("Size") or 0),
+        config=ImageConfig.of(found.get("Config") or {}),
     )
 
 
@@ -109,7 +116,8 @@ def understand(
     config = _config_for(archive, image, platform)
     diff_ids = _diff_ids(config, image)
     _check_identity(archive, image, digest_of(config))
-    found = archive.layers | _layers_like_json(archive, diff_ids, store)
+    _keep_layers_like_json(archive, diff_ids, store)
+    found = archive.layers
     missing = [diff_id for diff_id in dict.fromkeys(diff_ids) if diff_id not in found]
     if missing:
         raise _incomplete(
@@ -125,7 +133,9 @@ def understand(
             "platform.",
         )
     layers = tuple(found[diff_id] for diff_id in diff_ids)
-    return SavedImage(image.reference, config, make_manifest(config, layers), layers)
+    views = tuple(archive.views[diff_id] for diff_id in diff_ids)
+    manifest = make_manifest(config, layers)
+    return SavedImage(image.reference, config, manifest, layers, views)
 
 
 def make_manifest(config: bytes, layers: Sequence[LayerEntry]) -> bytes:
@@ -234,15 +244,14 @@ def _diff_ids(config: bytes, image: EngineImage) -> tuple[Digest, ...]:
         ) from error
 
 
-def _layers_like_json(
+def _keep_layers_like_json(
     archive: Archive, diff_ids: Sequence[Digest], store: Store
-) -> dict[Digest, LayerEntry]:
+) -> None:
     """Store layers that were taken for documents: a tar may begin with a brace."""
-    return {
-        digest: store_layer(io.BytesIO(data), store, f"the layer {digest.short}")
-        for data in archive.documents.values()
-        if (digest := digest_of(data)) in diff_ids and digest not in archive.layers
-    }
+    for data in archive.documents.values():
+        digest = digest_of(data)
+        if digest in diff_ids and digest not in archive.layers:
+            archive.keep(io.BytesIO(data), store, f"the layer {digest.short}")
 
 
 def _descriptors(value: dict[str, Any], key: str) -> Iterator[dict[str, Any]]:

@@ -43,7 +43,7 @@ def model_facts(files: Iterable[ModelFile]) -> dict[str, Any]:
         if file.suffix == ".safetensors"
     }
     dtypes: Counter[str] = Counter()
-    for path in _loaded(present, sorted(headers)):
+    for path in loaded_weights(present, sorted(headers)):
         for tensor in headers[path].tensors:
             dtypes[tensor.dtype] += tensor.count
     return {
@@ -59,7 +59,9 @@ def _header(file: ModelFile) -> SafetensorsHeader:
         return read_header(stream, file.size, file.path)
 
 
-def _loaded(files: dict[str, ModelFile], weights: Sequence[str]) -> Sequence[str]:
+def loaded_weights(
+    files: dict[str, ModelFile], weights: Sequence[str]
+) -> Sequence[str]:
     """Return which weight files a server loads, not the same weights twice.
 
     Some repos carry a second copy (`consolidated.safetensors`) beside the shards.
@@ -79,7 +81,7 @@ def _loaded(files: dict[str, ModelFile], weights: Sequence[str]) -> Sequence[str
 
 
 def _shards(index: ModelFile) -> set[str]:
-    shards = _json_object(index).get("weight_map")
+    shards = json_object(index).get("weight_map")
     if not isinstance(shards, dict) or not all(
         isinstance(name, str) for name in shards.values()
     ):
@@ -90,7 +92,7 @@ def _shards(index: ModelFile) -> set[str]:
 def _config_facts(file: ModelFile | None) -> dict[str, Any]:
     if file is None:
         return {}
-    whole = _json_object(file)
+    whole = json_object(file)
     inner = whole.get("text_config")
     # A multimodal model keeps what sizes its KV cache in the text part.
     layers = [inner, whole] if isinstance(inner, dict) else [whole]
@@ -128,7 +130,8 @@ def _is_count(value: Any) -> bool:
     return type(value) is int and value > 0
 
 
-def _json_object(file: ModelFile) -> dict[str, Any]:
+def json_object(file: ModelFile) -> dict[str, Any]:
+    """Return what a JSON file says; raise SourceContentError if that is no object."""
     if file.size > _JSON_LIMIT:
         raise SourceContentError(
             f"{file.path} has {file.size} bytes, too many for a description of a model",

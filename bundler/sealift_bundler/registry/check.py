@@ -1,7 +1,7 @@
 """Layers against the config that names them: the proof that an image is whole.
 
-Reads each layer once, from whatever source, and keeps nothing. It does not
-look inside the tar.
+Reads each layer once, from whatever source, and keeps nothing of it. What is inside
+the tar decides nothing here; it is looked at on the way.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from sealift_manifests.digests import Digest, from_hex
 from sealift_manifests.errors import SourceContentError
+
+from sealift_bundler.insides.layers import LayerView, LayerWatch
 
 from .documents import Descriptor, diff_ids_of_config
 
@@ -26,11 +28,15 @@ _GZIP_WINDOW = 31
 
 @dataclass(frozen=True)
 class LayerFacts:
-    """What was measured of a layer: its identity packed and unpacked."""
+    """What was measured of a layer: its identity packed and unpacked.
+
+    `view` is what was seen inside.
+    """
 
     digest: Digest
     diff_id: Digest
     uncompressed_size: int
+    view: LayerView = field(default_factory=LayerView, compare=False, repr=False)
 
 
 def verify_layers(
@@ -66,13 +72,15 @@ def verify_layers(
 
 def _measure(layer: Descriptor, stream: BinaryIO, name: str) -> LayerFacts:
     packed = _Measured(stream)
-    unpacked, size = hashlib.sha256(), 0
+    unpacked, size, watch = hashlib.sha256(), 0, LayerWatch()
     for data in _unpack(packed, layer, name):
         unpacked.update(data)
         size += len(data)
+        watch.feed(data)
     if (packed.digest, packed.size) != (layer.digest, layer.size):
         raise _broken(f"the bytes of {name} are not those that its digest names")
-    return LayerFacts(layer.digest, from_hex(unpacked.hexdigest()), size)
+    diff_id = from_hex(unpacked.hexdigest())
+    return LayerFacts(layer.digest, diff_id, size, watch.view())
 
 
 class _Measured:

@@ -68,6 +68,12 @@ def service_needs_facts(services: Iterable[ServiceNeeds]) -> List[Dict[str, Any]
     return [_without(records.encode(service), _SERVICE_OWN) for service in ordered]
 
 
+def disk_needs(sizes: Iterable[int]) -> DiskNeeds:
+    """Return what an install of files of these sizes writes, each stored once."""
+    known = list(sizes)
+    return DiskNeeds(sum(known) + _METADATA, len(known) + 64)
+
+
 def needs_of(manifest: Manifest) -> Needs:
     """Return what a bundle asks of a host.
 
@@ -85,10 +91,7 @@ def needs_of(manifest: Manifest) -> Needs:
         images=images,
         models=models,
         services=_services(reader, manifest),
-        disk=DiskNeeds(
-            state_size=sum(sizes.values()) + _METADATA,
-            state_inodes=len(sizes) + 64,
-        ),
+        disk=disk_needs(sizes.values()),
         unread=tuple(reader.unread),
     )
 

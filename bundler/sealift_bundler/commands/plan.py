@@ -1,0 +1,140 @@
+"""`sealift plan`: what a build would fetch and what hosts must have, before it runs."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from sealift_manifests import records
+from sealift_manifests.preflight.words import acceptance_of
+
+from sealift_bundler.build import BuildRequest, plan
+from sealift_bundler.commands.options import (
+    Accept,
+    AsJson,
+    Surveys,
+    creation_time,
+    default_cache,
+    parse_size,
+    print_json,
+)
+from sealift_bundler.draft import Draft
+from sealift_bundler.needs_text import needs_lines
+from sealift_bundler.report import Report, counted, human
+from sealift_bundler.surveys import Judged, findings_text, judged_as_json, require
+
+STICKS = (16, 32, 64, 128, 256, 512)
+"""Sizes of USB sticks as they are sold, in GB."""
+
+_USABLE = 0.95
+"""What file system and maker leave of a stick."""
+
+
+def run(
+    spec: Annotated[Path, typer.Argument(help="The bundle spec, sealift.yaml.")],
+    survey: Surveys = None,
+    accept: Accept = None,
+    update: Annotated[
+        bool, typer.Option("--update", help="Ask upstream again, past the lock file.")
+    ] = False,
+    part_size: Annotated[
+        str, typer.Option(metavar="SIZE", help="The largest pack, as for build.")
+    ] = "4GiB-1",
+    cache: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The cache, as for build.")
+    ] = None,
+    insecure_registry: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Registry to speak plain HTTP with; may be repeated.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what SPEC comes to and what hosts must have. No weights, no layers."""
+    acceptance = acceptance_of(accept or ())
+    request = BuildRequest(
+        spec_path=spec,
+        output=Path(),
+        signers=(),
+        cache=cache or default_cache(),
+        created=creation_time(),
+        survey_paths=survey or (),
+        acceptance=acceptance,
+        part_size=parse_size(part_size),
+        update=update,
+        insecure=frozenset(insecure_registry or ()),
+    )
+    found, judged = plan(request, Report(quiet=as_json))
+    sticks = sticks_needed(found.size, request.part_size)
+    if as_json:
+        require(judged, acceptance, found.needs.name)
+        print_json(**plan_facts(found, judged, sticks))
+        return
+    typer.echo(describe(found, sticks))
+    # Fails are told with the findings, by the error.
+    require(judged, acceptance, found.needs.name)
+    for line in findings_text(judged, acceptance):
+        typer.echo(line)
+
+
+def sticks_needed(size: int | None, part_size: int) -> dict[int, int]:
+    """Return how many sticks of each common size a bundle fills; none where unknown.
+
+    Packs are whole files, so a stick holds whole packs.
+    """
+    if size is None:
+        return {}
+    found = {}
+    for gigabytes in STICKS:
+        usable = int(gigabytes * 10**9 * _USABLE)
+        if size <= usable:
+            found[gigabytes] = 1
+        elif part_size <= usable:
+            packs = math.ceil(size / part_size)
+            found[gigabytes] = math.ceil(packs / (usable // part_size))
+    return found
+
+
+def describe(found: Draft, sticks: dict[int, int]) -> str:
+    """Return the plan for people."""
+    lines = [f"{found.needs.name} for {found.needs.platform}"]
+    for item in found.items:
+        size = "size not known yet" if item.size is None else human(item.size)
+        lines.append(f"  {item.kind} {item.name:<12} {size:>10}  {item.about}")
+    lines.append(f"  download   {human(found.download)}, less what the cache has")
+    if found.size is None:
+        lines.append("  bundle     not known before images are built")
+    else:
+        lines.append(f"  bundle     at most {human(found.size)}, before compression")
+    if sticks:
+        # One stick is enough from some size on; larger ones say nothing new.
+        enough = next((size for size, many in sticks.items() if many == 1), max(sticks))
+        words = [f"{many} x {gb} GB" for gb, many in sticks.items() if gb <= enough]
+        lines.append(f"  sticks     {' or '.join(words)}")
+    lines.append("a host must have:")
+    lines += [f"  {line}" for line in needs_lines(found.needs)]
+    unseen = [image for image in found.needs.images if image.builds is None]
+    if unseen:
+        lines.append(
+            f"what is inside of {counted(len(unseen), 'image')} shows when the build "
+            "reads the layers"
+        )
+    return "\n".join(lines)
+
+
+def plan_facts(
+    found: Draft, judged: tuple[Judged, ...], sticks: dict[int, int]
+) -> dict[str, Any]:
+    """Return the plan for machines."""
+    return {
+        "needs": records.encode(found.needs),
+        "items": [vars(item) for item in found.items],
+        "download": found.download,
+        "size": found.size,
+        "sticks": {f"{size}GB": many for size, many in sticks.items()},
+        "hosts": judged_as_json(judged),
+    }

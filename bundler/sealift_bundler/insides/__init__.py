@@ -1,0 +1,1 @@
+"""What lies inside an image: read from its layers while they stream by."""

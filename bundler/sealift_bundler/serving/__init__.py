@@ -1,0 +1,1 @@
+"""What the services of a stack ask of a host: GPUs, memory, ports."""

@@ -1,0 +1,185 @@
+"""Which server a service runs, and how its options size it.
+
+Knows vLLM, TGI, llama.cpp and Ollama, by the options and variables they document.
+What an option says in a way that is not known stays None, as if it were not given.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from .words import Options, Word
+
+_SHELLS = ("sh", "bash", "dash", "ash")
+_HUMAN = re.compile(r"([0-9]+(?:\.[0-9]+)?)([kKmMgGtT]?)\Z")
+_POWERS = "kmgt"
+_LARGEST = 1 << 50
+_PROGRAMS = {
+    "vllm": "vllm",
+    "text-generation-launcher": "tgi",
+    "tgi-entrypoint.sh": "tgi",
+    "llama-server": "llama.cpp",
+    "ollama": "ollama",
+}
+_MODULES = (("vllm.", "vllm"), ("llama_cpp.server", "llama.cpp"))
+_CONTEXT = "LLAMA_ARG_CTX_SIZE"
+
+
+@dataclass(frozen=True)
+class Started:
+    """What a container starts: its words, and its whole environment."""
+
+    words: tuple[Word, ...]
+    environment: Mapping[str, Word]
+
+    @property
+    def options(self) -> Options:
+        """Its options; those inside of `sh -c` too."""
+        return Options(plain_words(self.words))
+
+
+def server_of(words: Sequence[Word]) -> str:
+    """Return which server these words start, "other" for one that is not known."""
+    for word in plain_words(words):
+        name = posixpath.basename(word or "")
+        if name in _PROGRAMS:
+            return _PROGRAMS[name]
+        for start, server in _MODULES:
+            if (word or "").startswith(start):
+                return server
+    return "other"
+
+
+def plain_words(words: Sequence[Word]) -> tuple[Word, ...]:
+    """Return the words, with those of a script given to a shell by `-c`."""
+    for number, word in enumerate(words[:-1]):
+        if posixpath.basename(word or "") in _SHELLS:
+            flag, script = words[number + 1], words[number + 2 : number + 3]
+            if (flag or "").startswith("-") and (flag or "").endswith("c") and script:
+                try:
+                    found = shlex.split(script[0] or "", comments=True)
+                except ValueError:
+                    return (None,)
+                return (*words[:number], *found)
+    return tuple(words)
+
+
+def sizing(server: str, started: Started) -> dict[str, Any]:
+    """Return the fields of ServiceNeeds that a server's options give."""
+    reader = _READERS.get(server)
+    found = reader(started) if reader else {}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _vllm(started: Started) -> dict[str, Any]:
+    options = started.options
+    if options.value("--config")[0]:
+        # The options stand in a file that is not read.
+        return {"server": "other"}
+    length_given, length = options.value("--max-model-len")
+    if length_given and length in ("auto", "-1"):
+        # vLLM takes the longest that fits, so the shortest has to.
+        length = "1"
+    dtype = options.value("--kv-cache-dtype")[1]
+    return {
+        "tensor_parallel": _count(options.value("--tensor-parallel-size", "-tp")[1]),
+        "pipeline_parallel": _count(
+            options.value("--pipeline-parallel-size", "-pp")[1]
+        ),
+        "max_model_len": _human(length),
+        "memory_thousandths": _thousandths(
+            options.value("--gpu-memory-utilization")[1]
+        ),
+        "kv_dtype": dtype.lower() if dtype else None,
+        "kv_cache_size": _human(options.value("--kv-cache-memory-bytes")[1]),
+        "max_batched_tokens": _human(options.value("--max-num-batched-tokens")[1]),
+        "enforce_eager": options.flag("--enforce-eager"),
+        "compat_on": _on(started.environment.get("VLLM_ENABLE_CUDA_COMPATIBILITY")),
+    }
+
+
+def _tgi(started: Started) -> dict[str, Any]:
+    def given(option: str, variable: str) -> Word:
+        there, value = started.options.value(option)
+        return value if there else started.environment.get(variable)
+
+    return {
+        "tensor_parallel": _count(given("--num-shard", "NUM_SHARD")),
+        "max_model_len": _count(given("--max-total-tokens", "MAX_TOTAL_TOKENS")),
+        "max_batched_tokens": _count(
+            given("--max-batch-prefill-tokens", "MAX_BATCH_PREFILL_TOKENS")
+        ),
+        "memory_thousandths": _thousandths(
+            given("--cuda-memory-fraction", "CUDA_MEMORY_FRACTION")
+        ),
+        "kv_dtype": given("--kv-cache-dtype", "KV_CACHE_DTYPE"),
+    }
+
+
+def _llama_cpp(started: Started) -> dict[str, Any]:
+    environment, options = started.environment, started.options
+
+    def given(variable: str, *names: str) -> Word:
+        there, value = options.value(*names)
+        return value if there else environment.get(variable)
+
+    whole = _count(given(_CONTEXT, "-c", "--ctx-size", "--n-ctx"))
+    slots = _count(given("LLAMA_ARG_N_PARALLEL", "-np", "--parallel"))
+    return {
+        # The context is that of all slots together.
+        "max_model_len": -(-whole // (slots or 1)) if whole else None,
+        "slots": slots,
+        "kv_dtype": given("LLAMA_ARG_CACHE_TYPE_K", "-ctk", "--cache-type-k"),
+    }
+
+
+def _ollama(started: Started) -> dict[str, Any]:
+    environment = started.environment
+    return {
+        "max_model_len": _count(environment.get("OLLAMA_CONTEXT_LENGTH")),
+        "slots": _count(environment.get("OLLAMA_NUM_PARALLEL")),
+        "kv_dtype": environment.get("OLLAMA_KV_CACHE_TYPE"),
+    }
+
+
+_READERS: Mapping[str, Callable[[Started], dict[str, Any]]] = {
+    "vllm": _vllm,
+    "tgi": _tgi,
+    "llama.cpp": _llama_cpp,
+    "ollama": _ollama,
+}
+
+
+def _on(text: Word) -> bool | None:
+    return None if text is None else text.strip().lower() in ("1", "true")
+
+
+def _count(text: Word) -> int | None:
+    if not re.fullmatch(r"[0-9]{1,12}", text or ""):
+        return None
+    return int(text or "") or None
+
+
+def _human(text: Word) -> int | None:
+    """Return a number as vLLM reads it: 32k is 32000, 32K is 32768."""
+    match = _HUMAN.match(text or "")
+    if not match:
+        return None
+    power = _POWERS.find(match[2].lower()) + 1 if match[2] else 0
+    base = 1024 if match[2].isupper() else 1000
+    number = int(Decimal(match[1]) * base**power)
+    return number if 0 < number < _LARGEST else None
+
+
+def _thousandths(text: Word) -> int | None:
+    try:
+        share = Decimal(text or "")
+    except InvalidOperation:
+        return None
+    return int(share * 1000) if 0 < share <= 1 else None
