@@ -14,6 +14,8 @@ import hashlib
 from functools import lru_cache
 from typing import Tuple
 
+from sealift_manifests.curves import Group
+
 KEY_SIZE = 32
 SIGNATURE_SIZE = 64
 
@@ -49,20 +51,7 @@ def _double(a: _Point) -> _Point:
     return e * f % _P, g * h % _P, f * g % _P, e * h % _P
 
 
-def _sum_of_multiples(m: int, a: _Point, n: int, b: _Point) -> _Point:
-    """Return m*a + n*b, sharing the doublings."""
-    both = _add(a, b)
-    total = _NEUTRAL
-    for bit in range(max(m.bit_length(), n.bit_length()) - 1, -1, -1):
-        total = _double(total)
-        of_m, of_n = m >> bit & 1, n >> bit & 1
-        if of_m and of_n:
-            total = _add(total, both)
-        elif of_m:
-            total = _add(total, a)
-        elif of_n:
-            total = _add(total, b)
-    return total
+_GROUP = Group(_NEUTRAL, _add, _double)
 
 
 def _is_neutral(a: _Point) -> bool:
@@ -103,7 +92,7 @@ def _public_point(key: bytes) -> _Point:
     point = _decode(key)
     if _is_neutral(point):
         raise ValueError("the key is a point of small order: anyone can sign for it")
-    if not _is_neutral(_sum_of_multiples(_ORDER, point, 0, _NEUTRAL)):
+    if not _is_neutral(_GROUP.sum_of_multiples((_ORDER, point), (0, _NEUTRAL))):
         raise ValueError("the key is not in the prime-order subgroup")
     return point
 
@@ -127,5 +116,5 @@ def verify(key: bytes, message: bytes, signature: bytes) -> bool:
     challenge = hashlib.sha512(r + bytes(key) + message).digest()
     h = int.from_bytes(challenge, "little") % _ORDER
     minus_key = (_P - point[0], point[1], 1, _P - point[3])
-    expected = _sum_of_multiples(s, _BASE, h, minus_key)
+    expected = _GROUP.sum_of_multiples((s, _BASE), (h, minus_key))
     return not _is_neutral(expected) and _encode(expected) == r

@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 from typing import Tuple
 
+from sealift_manifests.curves import Group
+
 KEY_SIZE = 97
 
 _P = 2**384 - 2**128 - 2**96 + 2**32 - 1
@@ -72,20 +74,7 @@ def _add(a: _Point, b: _Point) -> _Point:
     return x3, y3, z1 * z2 * h % _P
 
 
-def _sum_of_multiples(m: int, a: _Point, n: int, b: _Point) -> _Point:
-    """Return m*a + n*b, sharing the doublings."""
-    both = _add(a, b)
-    total = _INFINITY
-    for bit in range(max(m.bit_length(), n.bit_length()) - 1, -1, -1):
-        total = _double(total)
-        of_m, of_n = m >> bit & 1, n >> bit & 1
-        if of_m and of_n:
-            total = _add(total, both)
-        elif of_m:
-            total = _add(total, a)
-        elif of_n:
-            total = _add(total, b)
-    return total
+_GROUP = Group(_INFINITY, _add, _double)
 
 
 def _public_point(key: bytes) -> _Point:
@@ -114,7 +103,7 @@ def verify(key: bytes, message: bytes, r: int, s: int) -> bool:
         return False
     e = int.from_bytes(hashlib.sha384(message).digest(), "big")
     w = pow(s, -1, _ORDER)
-    x, _, z = _sum_of_multiples(e * w % _ORDER, _BASE, r * w % _ORDER, point)
+    x, _, z = _GROUP.sum_of_multiples((e * w % _ORDER, _BASE), (r * w % _ORDER, point))
     if z == 0:
         return False
     return x * pow(z * z, -1, _P) % _P % _ORDER == r

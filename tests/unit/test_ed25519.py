@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
     Ed25519PrivateKey,
     Ed25519PublicKey,
 )
+from damage import flipped
 from sealift_manifests import ed25519
 
 P = 2**255 - 19
@@ -50,12 +51,6 @@ def others_say(key: bytes, message: bytes, signature: bytes) -> bool:
     except InvalidSignature:
         return False
     return True
-
-
-def flipped(data: bytes, bit: int) -> bytes:
-    changed = bytearray(data)
-    changed[bit // 8] ^= 1 << bit % 8
-    return bytes(changed)
 
 
 def test_the_vectors_of_the_rfc_authors_are_accepted_and_fit_no_other_message():
@@ -178,7 +173,8 @@ def test_a_signature_of_another_length_is_refused(change):
 def chosen_key():
     """A key of which we know the scalar: twelve times the base point."""
     secret = 12
-    point = ed25519._sum_of_multiples(secret, ed25519._BASE, 0, ed25519._NEUTRAL)
+    nothing = (0, ed25519._NEUTRAL)
+    point = ed25519._GROUP.sum_of_multiples((secret, ed25519._BASE), nothing)
     return secret, ed25519._encode(point), b"bundle"
 
 

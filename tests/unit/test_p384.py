@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_pem_public_key,
 )
+from damage import flipped
 from sealift_manifests import p384
 
 SCHEME = ec.ECDSA(hashes.SHA384())
@@ -47,12 +48,6 @@ def others_say(key: ec.EllipticCurvePublicKey, message: bytes, der: bytes) -> bo
     except InvalidSignature:
         return False
     return True
-
-
-def flipped(data: bytes, bit: int) -> bytes:
-    changed = bytearray(data)
-    changed[bit // 8] ^= 1 << bit % 8
-    return bytes(changed)
 
 
 def signed(message: bytes = b"bundle"):

@@ -6,6 +6,7 @@ from functools import cache
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from damage import flipped
 from sealift_bundler.keyfile import PrivateKey, sign_with
 from sealift_manifests import sshsig
 from sealift_manifests.errors import SignatureError
@@ -65,12 +66,6 @@ def blob(kind="ed25519", message=SUMS, **changed) -> bytes:
         + put_string(signature + part["trailing_inside"])
         + part["trailing"]
     )
-
-
-def flipped(data: bytes, bit: int) -> bytes:
-    changed = bytearray(data)
-    changed[bit // 8] ^= 1 << bit % 8
-    return bytes(changed)
 
 
 def is_accepted(armored: bytes, message: bytes = SUMS) -> bool:

@@ -1,17 +1,10 @@
 """Which signatures are enough for a host."""
 
 import time
-from datetime import UTC, datetime, timedelta
-from functools import cache
+from datetime import timedelta
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-)
-from sealift_bundler.signing import sign_sums, signer_from_key_file
+from sealift_bundler.signing import sign_sums
 from sealift_manifests.errors import (
     SignatureError,
     UntrustedKeyError,
@@ -24,43 +17,7 @@ from sealift_manifests.trust import (
     parse_allowed_signers,
     signature_file,
 )
-
-SUMS = b"0" * 64 + b"  manifest.json\n"
-NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
-
-
-@cache
-def signer(name: str, tmp):
-    """A signer of this name; a name that starts with hsm has a P-384 key."""
-    key = ed25519.Ed25519PrivateKey.generate()
-    if name.startswith("hsm"):
-        key = ec.generate_private_key(ec.SECP384R1())
-    path = tmp / name
-    path.touch(mode=0o600)
-    path.write_bytes(
-        key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
-    )
-    return signer_from_key_file(path, no_passphrase)
-
-
-def no_passphrase(path):
-    raise AssertionError("the key is not encrypted")
-
-
-@pytest.fixture(scope="module")
-def make(tmp_path_factory):
-    tmp = tmp_path_factory.mktemp("keys")
-    return lambda name: signer(name, tmp)
-
-
-def allowing(*signers, options="", policy=None):
-    lines = [f"{s.public_key.comment} {options} {s.public_key.line}" for s in signers]
-    trust = Trust.from_allowed_signers("\n".join(lines), "allowed_signers")
-    return Trust.combined([trust], policy or Policy())
-
-
-def accepted_names(signatures, trust, now=NOW):
-    return [a.principal for a in check_signatures(SUMS, signatures, trust, now)]
+from trust_cases import NOW, SUMS, accepted_names, allowing
 
 
 def test_a_signature_by_an_allowed_signer_is_accepted_with_its_name(make):
