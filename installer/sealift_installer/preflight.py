@@ -7,7 +7,8 @@ Reading the host is `probe`'s, deciding the shared preflight's; here they meet.
 from __future__ import annotations
 
 import textwrap
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from sealift_manifests.errors import PreflightError, UsageError
@@ -50,8 +51,12 @@ class HostUnfitError(PreflightError):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was found on a host, and which fails were taken on."""
+    """What was found on a host, and which fails were taken on.
 
+    `host` says in one line what the host is, "" where nobody looked.
+    """
+
+    host: str = ""
     findings: Tuple[Finding, ...] = ()
     acceptance: Acceptance = NONE_ACCEPTED
 
@@ -67,6 +72,7 @@ class Verdict:
         if blocking:
             raise HostUnfitError(
                 f"this host will not do for {what}: {count(self.findings)}\n"
+                f"  it has: {self.host}\n"
                 + "\n".join(describe(self.findings, self.acceptance)),
                 hint=_way_out(blocking),
                 findings=self.findings,
@@ -86,10 +92,31 @@ def survey(host: Host) -> HostFacts:
     return probe_host(Sources.of_this_host(), host.engine, places)
 
 
+def summary(facts: HostFacts) -> str:
+    """Return a host in one line: its GPUs, driver, toolkit and engine."""
+    names = Counter(gpu.name or "an unnamed GPU" for gpu in facts.gpus or ())
+    gpus = ", ".join(f"{number} x {name}" for name, number in sorted(names.items()))
+    driver = facts.driver.loaded if facts.driver else None
+    toolkit, engine = facts.toolkit, facts.engine
+    parts = (
+        gpus or ("no GPU found" if facts.gpus == () else "GPUs unknown"),
+        f"driver {driver}" if driver else "no driver loaded",
+        f"container toolkit {toolkit.version}"
+        if toolkit and toolkit.installed
+        else "no container toolkit",
+        f"{engine.kind} {engine.version}"
+        if engine and engine.kind
+        else "no engine answers",
+    )
+    return printable("; ".join(parts))
+
+
 def judge(host: Host, needs: Optional[Needs], acceptance: Acceptance) -> Verdict:
     """Return everything found about this host, for a bundle or for itself."""
-    findings = check_host(needs, survey(host), default_tables())
-    return Verdict(findings, acceptance)
+    facts = survey(host)
+    return Verdict(
+        summary(facts), check_host(needs, facts, default_tables()), acceptance
+    )
 
 
 def judge_gpus(host: Host, manifest: Manifest, acceptance: Acceptance) -> Verdict:
@@ -100,7 +127,7 @@ def judge_gpus(host: Host, manifest: Manifest, acceptance: Acceptance) -> Verdic
     host.report.step("looking at this host")
     verdict = judge(host, needs, acceptance)
     ours = [f for f in verdict.findings if not f.slug.startswith(_EXACT_ELSEWHERE)]
-    return Verdict(tuple(ours), acceptance)
+    return replace(verdict, findings=tuple(ours))
 
 
 def acceptance_of(slugs: Iterable[str]) -> Acceptance:
@@ -133,7 +160,7 @@ def count(findings: Iterable[Finding]) -> str:
     levels = [finding.level for finding in findings]
     counts = [(level, levels.count(level)) for level in LEVELS]
     words = [f"{n} {(_ONE if n == 1 else _MANY)[level]}" for level, n in counts if n]
-    return ", ".join(words) or "nothing to say"
+    return ", ".join(words) or "no findings"
 
 
 def describe(findings: Iterable[Finding], acceptance: Acceptance) -> List[str]:

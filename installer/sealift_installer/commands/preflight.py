@@ -42,10 +42,11 @@ def run(args: Namespace, host: Host) -> Result:
     """Judge the host."""
     acceptance = acceptance_of(args.accept)
     manifest = _manifest(args, host)
-    what = f"{manifest.name} {manifest.version}" if manifest else "GPU work"
+    what = f"{manifest.name} {manifest.version}" if manifest else "serving"
     verdict = judge(host, needs_of(manifest) if manifest else None, acceptance)
     verdict.require(what)
-    lines = [f"this host will do for {what}: {count(verdict.findings)}"]
+    told = f"this host will do for {what}" if manifest else "nothing fails on this host"
+    lines = [f"{told}: {count(verdict.findings)}", f"  it has: {verdict.host}"]
     lines += describe(verdict.findings, acceptance)
     facts = {"bundle": manifest.name, "version": manifest.version} if manifest else {}
     return "\n".join(lines), {**facts, **verdict.facts()}

@@ -29,7 +29,7 @@ def read_machine(sources: Sources, places: Iterable[Place]) -> Machine:
     return Machine(
         os_id=release.get("ID"),
         os_version=release.get("VERSION_ID"),
-        kernel=sources.line("/proc/sys/kernel/osrelease"),
+        kernel=sources.kernel or sources.line("/proc/sys/kernel/osrelease"),
         glibc=_glibc(),
         python=platform.python_version(),
         arch=sources.arch or None,
@@ -49,7 +49,7 @@ def read_machine(sources: Sources, places: Iterable[Place]) -> Machine:
 
 def host_name(sources: Sources) -> Optional[str]:
     """Return the host's name."""
-    return sources.line("/proc/sys/kernel/hostname")
+    return sources.name or sources.line("/proc/sys/kernel/hostname")
 
 
 def _os_release(sources: Sources) -> Dict[str, str]:

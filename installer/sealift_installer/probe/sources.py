@@ -48,7 +48,8 @@ class Sources:
 
     `root` stands before every path; `path` is where programs are looked up;
     `nvml` is what to load as NVML, None to leave it alone; `patience` is the time
-    limit of a program in seconds. `home` is that of the user who asks.
+    limit of a program in seconds. `home` is that of the user who asks. `arch`,
+    `kernel` and `name` are what uname says; without, they are looked for below /proc.
     """
 
     root: str = "/"
@@ -57,16 +58,21 @@ class Sources:
     patience: float = PATIENCE
     home: str = "/root"
     arch: str = ""
+    kernel: str = ""
+    name: str = ""
 
     @classmethod
     def of_this_host(cls) -> Sources:
         """Return the host that this runs on."""
         places = os.environ.get("PATH", "").split(":")
+        here = os.uname()
         places += [place for place in _SYSTEM_PLACES if place not in places]
         return cls(
             path=":".join(filter(None, places)),
             home=os.environ.get("HOME", "/root"),
-            arch=os.uname().machine,
+            arch=here.machine,
+            kernel=here.release,
+            name=here.nodename,
         )
 
     def now(self) -> str:
