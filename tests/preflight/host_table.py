@@ -79,11 +79,11 @@ def ports(*taken: ListeningPort) -> HostFacts:
     return a_host(machine={"ports": taken})
 
 
-def room(engine: int, state: int, **changes: Any) -> HostFacts:
+def room(docker: int, state: int, **changes: Any) -> HostFacts:
     """Return a host with so many GiB free; inodes=N on the state directory's."""
     same = changes.pop("same", False)
     systems = (
-        FileSystem("/var/lib/docker", "engine", 1, free=engine * GIB),
+        FileSystem("/var/lib/docker", "engine", 1, free=docker * GIB),
         FileSystem(
             "/srv",
             "state",
@@ -141,6 +141,9 @@ def podman(version: str = "5.4.2", **changes: Any) -> HostFacts:
 
 
 GOOD = a_bundle()
+TWO_IMAGES = replace(
+    GOOD, images=(an_image(), an_image(name="other", cuda="", builds=()))
+)
 CVE = "container toolkit, CVEs"
 NO_GPU = a_bundle(
     an_image(cuda="", builds=()), a_service(wants_gpu=False, gpu=None, server="other")
@@ -620,6 +623,13 @@ ROWS = (
         GOOD,
         "",
     ),
+    Row(
+        "hook called directly",
+        "mode cdi where Docker takes CDI itself",
+        a_host(engine={"version": "29.7.2"}, toolkit={"mode": "cdi"}, cdi_specs=FRESH),
+        GOOD,
+        "",
+    ),
     # CVEs
     Row(CVE, "1.19.1 has none", toolkit(version="1.19.1"), GOOD, ""),
     Row(CVE, "1.19.0", toolkit(version="1.19.0"), GOOD, "toolkit-cve"),
@@ -1051,7 +1061,44 @@ ROWS = (
         replace(GOOD, disk=DiskNeeds()),
         "disk-unknown",
     ),
+    Row("docker load", "one archive at a time", room(23, 21), TWO_IMAGES, ""),
+    Row("docker load", "two images", room(22, 21), TWO_IMAGES, "disk-full"),
+    Row(
+        "docker load",
+        "the containerd store keeps archives",
+        room(27, 21, engine={"image_store": "containerd"}),
+        TWO_IMAGES,
+        "disk-full",
+    ),
+    Row(
+        "docker load",
+        "the containerd store has room",
+        room(28, 21, engine={"image_store": "containerd"}),
+        TWO_IMAGES,
+        "",
+    ),
+    Row(
+        "docker load",
+        "one of the two stores would have room",
+        room(27, 21, engine={"image_store": None}),
+        TWO_IMAGES,
+        "disk-unknown",
+    ),
     # services ask for GPUs
+    Row(
+        "which GPUs",
+        "a count takes the first ones",
+        a_host(gpus=(a_gpu("L40S", 0), a_gpu("K80", 1))),
+        a_bundle(None, a_service(gpu=GpuRequest("reservations", 1))),
+        "gpu-driver-too-new gpu-modules-wrong",
+    ),
+    Row(
+        "which GPUs",
+        "all of them count",
+        a_host(gpus=(a_gpu("L40S", 0), a_gpu("K80", 1))),
+        a_bundle(),
+        "gpu-driver-too-new gpu-modules-wrong image-gpu-dropped",
+    ),
     Row(
         "which GPUs",
         "two of one",

@@ -13,15 +13,24 @@ from pathlib import Path
 
 import pytest
 from host_table import ROWS
-from preflight_making import GIB, LLAMA_8B, a_host, a_service, an_image, compat
+from preflight_making import (
+    GIB,
+    LLAMA_8B,
+    a_bundle,
+    a_gpu,
+    a_host,
+    a_service,
+    an_image,
+    compat,
+)
 from sealift_manifests.errors import FormatVersionError, ManifestError
 from sealift_manifests.model import Manifest, parse_manifest
 from sealift_manifests.preflight import notes, survey, tables
 from sealift_manifests.preflight.catalog import KINDS
 from sealift_manifests.preflight.check import check_host
-from sealift_manifests.preflight.facts import Fault, ListeningPort
+from sealift_manifests.preflight.facts import CdiSpec, Fault, ListeningPort
 from sealift_manifests.preflight.findings import NEVER_ACCEPTED
-from sealift_manifests.preflight.needs import PublishedPort
+from sealift_manifests.preflight.needs import GpuRequest, PublishedPort
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "bundle-v1" / "manifest.json"
@@ -69,6 +78,7 @@ def test_a_redacted_survey_names_nobody():
         "MIG-11111111-2222-3333-4444-555555555555"
     )
     host = a_host(
+        gpus=(a_gpu(uuid="GPU-of-alice"),),
         name="gpu07.corp.example",
         driver={"fault": Fault("unknown-error", secret)},
         engine={"data_root": "/home/alice/docker"},
@@ -259,6 +269,29 @@ def test_newer_tables_count_where_they_are_passed_in():
     found = check_host(None, a_host(), newer)
 
     assert "toolkit-cve" in {finding.slug for finding in found}
+
+
+def test_the_day_is_that_of_the_tables_where_the_clock_is_behind():
+    later = tables.parse_tables(broken("as_of", "2027-05-01"))
+    host = a_host("595.71.05")
+
+    assert check_host(None, host) == ()
+    assert [f.slug for f in check_host(None, host, later)] == ["driver-end-of-life"]
+
+
+def test_holes_that_cdi_does_not_have_are_not_told_of_cdi():
+    form = GpuRequest("devices", ids=("nvidia.com/gpu=all",))
+    spec = CdiSpec("/etc/cdi/nvidia.yaml", "nvidia.com/gpu", ("all",), ("580.95.05",))
+    host = a_host(toolkit={"version": "1.16.1"}, cdi_specs=(spec,))
+
+    def holes(service) -> str:
+        found = check_host(a_bundle(None, service), host)
+        return next(f.measured for f in found if f.slug == "toolkit-cve")
+
+    assert "CVE-2024-0132" in holes(a_service())
+    assert "CVE-2024-0132" not in holes(a_service(gpu=form))
+    assert "CVE-2025-23266" in holes(a_service(gpu=form))
+    assert "CVE-2026-24260" in holes(a_service(gpu=form))
 
 
 def test_the_tables_are_read_from_inside_a_zip():

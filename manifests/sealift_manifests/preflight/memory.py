@@ -126,7 +126,7 @@ def layers_of(
     elif window:
         few = most if model.sliding_layers is None else model.sliding_layers
         sliding = (few, model.sliding_layers or 0)
-        least = 0 if model.sliding_layers is None else least - few
+        least -= few
         most -= model.sliding_layers or 0
     batch = service.max_batched_tokens
     tokens: Range = (0, 0)

@@ -122,7 +122,8 @@ def _factor(text: str, properties: Properties, dialect: str) -> Optional[bool]:
     if not match:
         raise _MalformedError(f"invalid expression {text!r}")
     name, operator, wanted = match.groups()
-    name = name.lower() if dialect == "c" else name
+    # What "go" would not know by its case was passed over before.
+    name = name.lower()
     if name not in _NAMES:
         raise _MalformedError(f"unknown property in {text!r}")
     have: Optional[str] = getattr(properties, name)
