@@ -33,7 +33,7 @@ def read_compat_note(file: BinaryIO) -> CompatNote | None:
         for name, data in _sections(file):
             if name == SECTION:
                 return _note(data)
-    except (struct.error, ValueError, OSError, RecursionError):
+    except (struct.error, ValueError, OSError, OverflowError, RecursionError):
         return None
     return None
 
@@ -45,7 +45,7 @@ def _sections(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
         return
     (table,) = struct.unpack_from("<Q", head, 40)
     entry_size, count, names_at = struct.unpack_from("<HHH", head, 58)
-    if entry_size < 64 or not names_at < count <= _MOST_SECTIONS:
+    if entry_size != 64 or not names_at < count <= _MOST_SECTIONS:
         return
     rows = _read(file, table, entry_size * count)
     places = [struct.unpack_from("<I20xQQ", rows, i * entry_size) for i in range(count)]
