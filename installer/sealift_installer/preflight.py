@@ -23,7 +23,7 @@ from sealift_manifests.preflight.findings import (
     Acceptance,
     Finding,
 )
-from sealift_manifests.preflight.needs import Needs
+from sealift_manifests.preflight.needs import DiskNeeds, Needs
 from sealift_manifests.preflight.notes import needs_of
 from sealift_manifests.preflight.tables import default_tables
 
@@ -37,8 +37,6 @@ NONE_ACCEPTED = Acceptance()
 _WIDTH = 88
 _MANY = {"fail": "fails", "warn": "warnings", "unknown": "unknown", "note": "notes"}
 _ONE = {"fail": "fail", "warn": "warning", "unknown": "unknown", "note": "note"}
-_EXACT_ELSEWHERE = "disk-"
-"""`space` knows to the byte what an install still has to write."""
 
 
 class HostUnfitError(PreflightError):
@@ -119,15 +117,22 @@ def judge(host: Host, needs: Optional[Needs], acceptance: Acceptance) -> Verdict
     )
 
 
+def without_room(needs: Needs) -> Needs:
+    """Return the needs of a bundle that is there already: it takes no more room."""
+    images = [replace(image, archive_size=0, unpacked_size=0) for image in needs.images]
+    return replace(needs, images=tuple(images), disk=DiskNeeds(0, 0))
+
+
 def judge_gpus(host: Host, manifest: Manifest, acceptance: Acceptance) -> Verdict:
-    """Judge the host for a bundle that uses GPUs; of any other nothing is asked."""
-    needs = needs_of(manifest)
+    """Judge the host for a bundle that uses GPUs; of any other nothing is asked.
+
+    Not its room: `space` knows to the byte what an install still has to write.
+    """
+    needs = without_room(needs_of(manifest))
     if not Case(needs, HostFacts(taken=""), default_tables()).wants_gpu:
         return Verdict()
     host.report.step("looking at this host")
-    verdict = judge(host, needs, acceptance)
-    ours = [f for f in verdict.findings if not f.slug.startswith(_EXACT_ELSEWHERE)]
-    return replace(verdict, findings=tuple(ours))
+    return judge(host, needs, acceptance)
 
 
 def acceptance_of(slugs: Iterable[str]) -> Acceptance:

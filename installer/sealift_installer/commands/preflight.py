@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentParser, Namespace
-from typing import Optional
+from typing import Optional, Tuple
 
 from sealift_manifests.bundle import open_bundle
 from sealift_manifests.media import Media
@@ -20,7 +20,13 @@ from sealift_installer.commands import (
 )
 from sealift_installer.host import Host
 from sealift_installer.host_trust import trust_to_verify
-from sealift_installer.preflight import acceptance_of, count, describe, judge
+from sealift_installer.preflight import (
+    acceptance_of,
+    count,
+    describe,
+    judge,
+    without_room,
+)
 from sealift_installer.releases import choose, installed_bundles
 
 HELP = "say whether this host will do for a bundle, and what to mend"
@@ -41,9 +47,12 @@ def configure(parser: ArgumentParser) -> None:
 def run(args: Namespace, host: Host) -> Result:
     """Judge the host."""
     acceptance = acceptance_of(args.accept)
-    manifest = _manifest(args, host)
+    manifest, is_installed = _manifest(args, host)
     what = f"{manifest.name} {manifest.version}" if manifest else "serving"
-    verdict = judge(host, needs_of(manifest) if manifest else None, acceptance)
+    needs = needs_of(manifest) if manifest else None
+    if needs and is_installed:
+        needs = without_room(needs)
+    verdict = judge(host, needs, acceptance)
     verdict.require(what)
     told = f"this host will do for {what}" if manifest else "nothing fails on this host"
     lines = [f"{told}: {count(verdict.findings)}", f"  it has: {verdict.host}"]
@@ -52,13 +61,14 @@ def run(args: Namespace, host: Host) -> Result:
     return "\n".join(lines), {**facts, **verdict.facts()}
 
 
-def _manifest(args: Namespace, host: Host) -> Optional[Manifest]:
+def _manifest(args: Namespace, host: Host) -> Tuple[Optional[Manifest], bool]:
+    """Return the manifest named, and whether it is that of an installed bundle."""
     if not args.bundle:
-        return None
+        return None, False
     first = args.bundle[0]
     is_name = len(args.bundle) == 1 and not os.path.exists(first)
     if is_name and first in installed_bundles(host.layout):
-        return choose(host.layout, first).manifest
+        return choose(host.layout, first).manifest, True
     with Media(args.bundle) as media:
         trust = trust_to_verify(host.layout, named_keys(args))
-        return open_bundle(media, trust, host.now()).manifest
+        return open_bundle(media, trust, host.now()).manifest, False
