@@ -81,8 +81,6 @@ def _map(lines: List[_Line], indent: int, depth: int) -> Tuple[Any, List[_Line]]
             found[key], lines = _block(lines, lines[0].indent, depth + 1)
         else:
             found[key] = None
-    if lines and lines[0].indent > indent:
-        raise ValueError(f"an unexpected indent: {lines[0].text}")
     return found, lines
 
 
