@@ -137,8 +137,8 @@ class StackCheck:
 
     def _check_service(self, name: str, service: Mapping[str, Any]) -> None:
         place: Place = ("services", name)
-        for key, meant in misspelt_keys(service):
-            self._say((*place, *key), f"is no key of Compose; did you mean {meant}?")
+        for below, meant in misspelt_keys(service):
+            self._say((*place, *below), f"is no key of Compose; did you mean {meant}?")
         for key, reason in _REFUSED_IN_SERVICES.items():
             if service.get(key):
                 self._say((*place, key), reason)
