@@ -9,7 +9,7 @@ import io
 import json
 import tarfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -95,11 +95,32 @@ def an_image(
     """
     name = name or unique()
     plain = layers or (a_layer({"about": name.encode()}),)
-    manifest_type, config_type, layer_type, gzip_type = _TYPES[kind]
     stored = [gzip.compress(p, 1, mtime=0) if compress else p for p in plain]
-    entries = [
+    types = _TYPES[kind]
+    entries = _entries(types[3] if compress else types[2], plain, stored)
+    config_bytes = _config(config or {"Labels": {"sealift.test": name}}, entries)
+    described = Descriptor(types[1], digest_of(config_bytes), len(config_bytes))
+    manifest_bytes = _manifest(types[0], described, entries)
+    manifest = Descriptor(types[0], digest_of(manifest_bytes), len(manifest_bytes))
+    entry = ImageEntry(
+        name="test",
+        reference=f"docker.io/library/{name}:{manifest.digest.short}",
+        source=ImageSource("pull", f"{name}:1"),
+        platform="linux/amd64",
+        manifest=manifest,
+        config=described,
+        layers=tuple(entries),
+    )
+    blobs = [manifest_bytes, config_bytes, *stored]
+    return RawImage(entry, {digest_of(data): data for data in blobs})
+
+
+def _entries(
+    media_type: str, plain: Sequence[bytes], stored: Sequence[bytes]
+) -> list[LayerEntry]:
+    return [
         LayerEntry(
-            media_type=gzip_type if compress else layer_type,
+            media_type=media_type,
             digest=digest_of(data),
             size=len(data),
             diff_id=digest_of(tar),
@@ -107,38 +128,28 @@ def an_image(
         )
         for tar, data in zip(plain, stored, strict=True)
     ]
+
+
+def _config(run: dict[str, object], layers: list[LayerEntry]) -> bytes:
     settings = {
         "architecture": "amd64",
         "os": "linux",
         "created": "2026-01-01T00:00:00Z",
-        "config": config or {"Labels": {"sealift.test": name}},
-        "rootfs": {"type": "layers", "diff_ids": [e.diff_id for e in entries]},
-        "history": [{"created_by": "test"} for _ in entries],
+        "config": run,
+        "rootfs": {"type": "layers", "diff_ids": [e.diff_id for e in layers]},
+        "history": [{"created_by": "test"} for _ in layers],
     }
-    config_bytes = json.dumps(settings).encode()
-    described = Descriptor(config_type, digest_of(config_bytes), len(config_bytes))
-    manifest_bytes = json.dumps(
-        {
-            "schemaVersion": 2,
-            "mediaType": manifest_type,
-            "config": _as_json(described),
-            "layers": [_as_json(entry) for entry in entries],
-        }
-    ).encode()
-    tag = digest_of(manifest_bytes).short
-    entry = ImageEntry(
-        name="test",
-        reference=f"docker.io/library/{name}:{tag}",
-        source=ImageSource("pull", f"{name}:1"),
-        platform="linux/amd64",
-        manifest=Descriptor(
-            manifest_type, digest_of(manifest_bytes), len(manifest_bytes)
-        ),
-        config=described,
-        layers=tuple(entries),
-    )
-    blobs = [manifest_bytes, config_bytes, *stored]
-    return RawImage(entry, {digest_of(data): data for data in blobs})
+    return json.dumps(settings).encode()
+
+
+def _manifest(media_type: str, config: Descriptor, layers: list[LayerEntry]) -> bytes:
+    document = {
+        "schemaVersion": 2,
+        "mediaType": media_type,
+        "config": _as_json(config),
+        "layers": [_as_json(entry) for entry in layers],
+    }
+    return json.dumps(document).encode()
 
 
 def renamed(image: RawImage, reference: str) -> RawImage:

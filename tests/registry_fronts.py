@@ -63,25 +63,35 @@ def running_front(handle: Handle, *, address: str = "127.0.0.1") -> Iterator[Fro
     """Serve HTTP with `handle` until the block ends."""
     seen: list[Seen] = []
 
+    def answer(request: Seen) -> Answer:
+        seen.append(request)
+        return handle(request)
+
+    with ThreadingHTTPServer((address, 0), _handler(answer)) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield Front(f"{address}:{server.server_port}", seen)
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def _handler(handle: Handle) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            self._answer()
+            self._send(handle(self._request()))
 
         def do_POST(self) -> None:
-            self._answer()
+            self.do_GET()
 
-        def _answer(self) -> None:
-            length = int(self.headers.get("Content-Length", "0"))
-            request = Seen(
-                self.command,
-                self.path,
-                dict(self.headers.items()),
-                self.rfile.read(length),
-            )
-            seen.append(request)
-            answer = handle(request)
+        def _request(self) -> Seen:
+            body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+            return Seen(self.command, self.path, dict(self.headers.items()), body)
+
+        def _send(self, answer: Answer) -> None:
             self.send_response(answer.status)
             headers = dict(answer.headers)
             if "Transfer-Encoding" not in headers:
@@ -99,14 +109,7 @@ def running_front(handle: Handle, *, address: str = "127.0.0.1") -> Iterator[Fro
         def log_message(self, *_args: object) -> None:
             pass
 
-    with ThreadingHTTPServer((address, 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield Front(f"{address}:{server.server_port}", seen)
-        finally:
-            server.shutdown()
-            thread.join()
+    return Handler
 
 
 def passing_on(upstream: str, alter: Callable[[Seen, Answer], Answer]) -> Handle:

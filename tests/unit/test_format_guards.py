@@ -49,12 +49,6 @@ def an_index() -> dict[str, Any]:
 
 def a_manifest() -> dict[str, Any]:
     """Return the value of a manifest with a Hub model, an image and a stack."""
-    layer = {"digest": ONE, "size": 3, "diff_id": ONE, "diff_size": 3}
-    layer["media_type"] = "application/vnd.oci.image.layer.v1.tar"
-    config = {"digest": TWO, "size": 3}
-    config["media_type"] = "application/vnd.oci.image.config.v1+json"
-    manifest = {"digest": NOTHING, "size": 0}
-    manifest["media_type"] = "application/vnd.oci.image.manifest.v1+json"
     return {
         "format": 1,
         "type": "sealift-bundle",
@@ -64,39 +58,51 @@ def a_manifest() -> dict[str, Any]:
         "platform": "linux/amd64",
         "created": "2026-11-01T00:00:00Z",
         "builder": "by hand",
-        "models": [
-            {
-                "name": "tiny",
-                "layout": "hf-cache",
-                "source": {
-                    "kind": "huggingface",
-                    "repo": "acme/tiny",
-                    "revision": "v1",
-                    "commit": COMMIT,
-                },
-                "files": [
-                    {"path": "a", "size": 3, "digest": ONE, "blob": COMMIT},
-                    {"path": "b", "size": 3, "digest": TWO, "blob": TWO.hex},
-                ],
-                "tree": ONE,
-            }
-        ],
-        "images": [
-            {
-                "name": "web",
-                "reference": f"docker.io/library/web:1-{NOTHING.short}",
-                "source": {"kind": "pull", "reference": "web:1"},
-                "platform": "linux/amd64",
-                "manifest": manifest,
-                "config": config,
-                "layers": [layer],
-            }
-        ],
+        "models": [a_model()],
+        "images": [an_image()],
         "stack": {
             "compose": "compose.yaml",
             "files": [{"path": "compose.yaml", "size": 3, "digest": TWO}],
             "services": [{"name": "web", "image": "web", "models": ["tiny"]}],
         },
+    }
+
+
+def a_model() -> dict[str, Any]:
+    """Return the value of a model from a Hub."""
+    return {
+        "name": "tiny",
+        "layout": "hf-cache",
+        "source": {
+            "kind": "huggingface",
+            "repo": "acme/tiny",
+            "revision": "v1",
+            "commit": COMMIT,
+        },
+        "files": [
+            {"path": "a", "size": 3, "digest": ONE, "blob": COMMIT},
+            {"path": "b", "size": 3, "digest": TWO, "blob": TWO.hex},
+        ],
+        "tree": ONE,
+    }
+
+
+def an_image() -> dict[str, Any]:
+    """Return the value of an image that was pulled."""
+    layer = {"digest": ONE, "size": 3, "diff_id": ONE, "diff_size": 3}
+    layer["media_type"] = "application/vnd.oci.image.layer.v1.tar"
+    config = {"digest": TWO, "size": 3}
+    config["media_type"] = "application/vnd.oci.image.config.v1+json"
+    manifest = {"digest": NOTHING, "size": 0}
+    manifest["media_type"] = "application/vnd.oci.image.manifest.v1+json"
+    return {
+        "name": "web",
+        "reference": f"docker.io/library/web:1-{NOTHING.short}",
+        "source": {"kind": "pull", "reference": "web:1"},
+        "platform": "linux/amd64",
+        "manifest": manifest,
+        "config": config,
+        "layers": [layer],
     }
 
 

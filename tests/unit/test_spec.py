@@ -96,10 +96,8 @@ def test_a_secret_in_the_home_directory_is_found(load, tmp_path, monkeypatch):
     assert spec.images["w"].build.secrets["t"] == tmp_path / "token"
 
 
-def test_everything_wrong_is_said_at_once_with_its_line(load):
-    told = faults(
-        load,
-        """sealift: 2
+EVERYTHING_WRONG = """\
+sealift: 2
 name: Acme Chat
 version: 1
 platfrom: linux/amd64
@@ -114,8 +112,11 @@ images:
   loose: {pull: "a/b"}
   web: {build: {context: web, dockerfile: Other, secrets: {t: gone}}, engine: x}
 stack: none.yaml
-""",
-    )
+"""
+
+
+def test_everything_wrong_is_said_at_once_with_its_line(load):
+    told = faults(load, EVERYTHING_WRONG)
 
     assert [line.split(":")[0] for line in told] == [
         "sealift (line 1)",
