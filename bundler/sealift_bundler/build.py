@@ -125,7 +125,7 @@ class _Gathered:
 def build(request: BuildRequest, report: Report) -> Built:
     """Build the bundle that the spec asks for."""
     clock = _Clock()
-    job = _prepare(request, report)
+    job = _prepare(request, report, named_signers(request.signers))
     resolved = resolve_sources(job.spec, job.place)
     if job.surveys:
         _judge(job, draft(job.spec, job.stack, job.place, resolved).needs)
@@ -165,7 +165,7 @@ def build(request: BuildRequest, report: Report) -> Built:
 
 def plan(request: BuildRequest, report: Report) -> tuple[Draft, tuple[Judged, ...]]:
     """Return what a build would come to, and what was found about the hosts."""
-    job = _prepare(request, report)
+    job = _prepare(request, report, ())
     resolved = resolve_sources(job.spec, job.place)
     found = draft(job.spec, job.stack, job.place, resolved)
     return found, judge(job.surveys, found.needs)
@@ -178,7 +178,9 @@ def _judge(job: _Job, needs: Needs) -> tuple[Judged, ...]:
     return judged
 
 
-def _prepare(request: BuildRequest, report: Report) -> _Job:
+def _prepare(
+    request: BuildRequest, report: Report, signers: Sequence[tuple[str, Signer]]
+) -> _Job:
     """Read spec, stack and lock, so that their faults are told before the work."""
     surveys = read_surveys(request.survey_paths)
     spec = load_spec(request.spec_path)
@@ -196,7 +198,7 @@ def _prepare(request: BuildRequest, report: Report) -> _Job:
         epoch=int(request.created.timestamp()),
         report=report,
     )
-    return _Job(request, spec, stack, place, named_signers(request.signers), surveys)
+    return _Job(request, spec, stack, place, signers, surveys)
 
 
 def _lock(job: _Job, gathered: _Gathered, manifest: Manifest) -> Lock:
