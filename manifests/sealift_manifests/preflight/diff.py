@@ -12,7 +12,7 @@ from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tupl
 
 from sealift_manifests.digests import Digest
 from sealift_manifests.model import Manifest
-from sealift_manifests.preflight.facts import HostFacts
+from sealift_manifests.preflight.facts import Fault, HostFacts
 
 SURVEYS_NOTE, ACCEPTED_NOTE = "surveys", "accepted"
 """In the manifest's own `facts`: digests of surveys, and slugs that were accepted."""
@@ -80,7 +80,10 @@ def surveys_of(manifest: Manifest) -> Tuple[Digest, ...]:
 
 
 def _changes(path: str, kind: str, old: Any, new: Any) -> Iterator[Change]:
-    if kind in _PASSING or old is None or old == new:
+    if kind in _PASSING or old == new:
+        return
+    # Of a fault, None is an answer: there was none.
+    if old is None and not isinstance(new, Fault):
         return
     if dataclasses.is_dataclass(old) and dataclasses.is_dataclass(new):
         for field in dataclasses.fields(old):
@@ -130,6 +133,8 @@ def _by_key(records: Sequence[Any]) -> Dict[str, Any]:
 def _text(value: Any) -> Optional[str]:
     if value is None:
         return None
+    if isinstance(value, Fault):
+        return value.slug
     if dataclasses.is_dataclass(value):
         name = getattr(value, "name", None) or getattr(value, "version", None)
         return str(name) if name else "there"
