@@ -129,7 +129,8 @@ def test_a_ledger_cut_off_by_a_power_cut_is_continued(host: Host):
 
     outcome = host.run("status").expect(0, "clean")
     assert "was changed" not in outcome.said
-    assert [line["event"] for line in host.ledger()] == ["install-begun", "install", "audit"]
+    events = [line["event"] for line in host.ledger()]
+    assert events == ["install-begun", "install", "audit"]
 
 
 def test_the_last_audit_of_the_release_before_is_not_said_of_this_one(
