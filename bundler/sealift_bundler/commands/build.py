@@ -14,6 +14,7 @@ from sealift_manifests.sshsig import PublicKey
 from sealift_bundler.build import BuildRequest, Built, build
 from sealift_bundler.commands.options import (
     Accept,
+    InsecureRegistries,
     Surveys,
     ask_passphrase,
     creation_time,
@@ -65,13 +66,7 @@ def run(  # long: one parameter for each option
             "default.",
         ),
     ] = None,
-    insecure_registry: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="HOST:PORT",
-            help="Registry to speak plain HTTP with; may be repeated.",
-        ),
-    ] = None,
+    insecure_registry: InsecureRegistries = None,
     survey: Surveys = None,
     accept: Accept = None,
     quiet: Annotated[

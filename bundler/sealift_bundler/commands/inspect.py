@@ -15,33 +15,19 @@ from sealift_manifests.sshsig import verify_sshsig
 from sealift_manifests.sums import MAX_SUMS, SUMS_NAME
 from sealift_manifests.trust import NAMESPACE, Trust
 
-from sealift_bundler.commands.options import (
-    AllowedSigners,
-    AsJson,
-    Fingerprints,
-    Keys,
-    Places,
-    print_json,
-    read_trust,
-)
+from sealift_bundler.commands.options import on_bundle, print_json
 from sealift_bundler.needs_text import needs_lines
 from sealift_bundler.report import counted, human
 
 
-def run(
-    bundle: Places,
-    allowed_signers: AllowedSigners = None,
-    key: Keys = None,
-    fingerprint: Fingerprints = None,
-    as_json: AsJson = False,
-) -> None:
+@on_bundle
+def run(places: list[str], trust: Trust, *, as_json: bool) -> None:
     """Show what is inside a bundle, without reading its packs.
 
     Without a trusted key it says so, and shows which key signed.
     """
-    trust = read_trust(allowed_signers or [], key or [], fingerprint or [])
     trusted = not trust.is_empty
-    with Media(bundle) as media:
+    with Media(places) as media:
         opened = open_bundle(
             media, trust if trusted else _signers_of(media), datetime.now(UTC)
         )

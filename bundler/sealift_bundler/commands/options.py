@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import typer
 from sealift_manifests.errors import SigningError, TrustStoreError, UsageError
@@ -51,6 +52,13 @@ Accept = Annotated[
         help="Take on a fail by its slug; it is recorded. May be repeated.",
     ),
 ]
+InsecureRegistries = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="Registry to speak plain HTTP with; may be repeated.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
 
 _SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB|TiB|kB|KB|MB|GB|TB)?(-1)?\Z")
@@ -66,6 +74,31 @@ _UNITS = {
     "GB": 10**9,
     "TB": 10**12,
 }
+
+
+class OnBundle(Protocol):
+    """What a command does with a bundle: where it lies, and whom the user trusts."""
+
+    def __call__(self, places: list[str], trust: Trust, *, as_json: bool) -> None:
+        """Carry the command out."""
+        ...
+
+
+def on_bundle(command: OnBundle) -> Callable[..., None]:
+    """Return a command with the options of all that look into a bundle."""
+
+    def run(
+        bundle: Places,
+        allowed_signers: AllowedSigners = None,
+        key: Keys = None,
+        fingerprint: Fingerprints = None,
+        as_json: AsJson = False,
+    ) -> None:
+        trust = read_trust(allowed_signers or [], key or [], fingerprint or [])
+        command(bundle, trust, as_json=as_json)
+
+    run.__doc__ = command.__doc__
+    return run
 
 
 def parse_size(text: str) -> int:

@@ -14,6 +14,7 @@ from sealift_bundler.build import BuildRequest, plan
 from sealift_bundler.commands.options import (
     Accept,
     AsJson,
+    InsecureRegistries,
     Surveys,
     creation_time,
     default_cache,
@@ -45,13 +46,7 @@ def run(
     cache: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The cache, as for build.")
     ] = None,
-    insecure_registry: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="HOST:PORT",
-            help="Registry to speak plain HTTP with; may be repeated.",
-        ),
-    ] = None,
+    insecure_registry: InsecureRegistries = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what SPEC comes to and what hosts must have. No weights, no layers."""

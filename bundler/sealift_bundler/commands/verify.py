@@ -7,33 +7,20 @@ from datetime import UTC, datetime
 import typer
 from sealift_manifests.bundle import open_bundle
 from sealift_manifests.media import Media
+from sealift_manifests.trust import Trust
 from sealift_manifests.verify import verify_payload
 
-from sealift_bundler.commands.options import (
-    AllowedSigners,
-    AsJson,
-    Fingerprints,
-    Keys,
-    Places,
-    print_json,
-    read_trust,
-)
+from sealift_bundler.commands.options import on_bundle, print_json
 from sealift_bundler.report import Report, counted, human
 
 
-def run(
-    bundle: Places,
-    allowed_signers: AllowedSigners = None,
-    key: Keys = None,
-    fingerprint: Fingerprints = None,
-    as_json: AsJson = False,
-) -> None:
+@on_bundle
+def run(places: list[str], trust: Trust, *, as_json: bool) -> None:
     """Check the signature and every byte of a bundle.
 
     It may be a directory, a tar, or packs spread over several directories.
     """
-    trust = read_trust(allowed_signers or [], key or [], fingerprint or [])
-    with Media(bundle) as media:
+    with Media(places) as media:
         opened = open_bundle(media, trust, datetime.now(UTC))
         total = sum(pack.size for pack in opened.index.packs)
         with Report(quiet=as_json).progress("verifying", total) as progress:
