@@ -173,6 +173,7 @@ def test_a_fail_that_somebody_takes_on_is_recorded(gpus, host, engine):
     done = gpus.install(host, "--accept", "toolkit-missing", "--json").expect(0)
 
     assert done.facts["accepted"] == ["toolkit-missing"]
+    assert [said["slug"] for said in done.facts["gpu_check"]] == ["toolkit-missing"]
     (release,) = host.state.glob("releases/*/*/release.json")
     assert json.loads(release.read_bytes())["accepted"] == ["toolkit-missing"]
     last = host.ledger()[-1]
@@ -184,6 +185,7 @@ def test_a_fail_that_somebody_takes_on_is_recorded(gpus, host, engine):
     gpus.run(host, "preflight", gpus.name).expect(30, "toolkit-missing")
     accepted = gpus.run(host, "preflight", gpus.name, "--accept", "toolkit-missing")
     accepted.expect(0, "FAIL (accepted)")
+    gpus.run(host, "gpu-check", gpus.name).expect(30, "could not select device driver")
 
 
 def test_a_bundle_without_gpus_is_installed_without_a_word_about_them(tmp_path):
