@@ -9,6 +9,7 @@ from sealift_manifests import records
 from sealift_manifests.bundle import Bundle, open_bundle, read_signatures
 from sealift_manifests.errors import UntrustedKeyError
 from sealift_manifests.media import Media
+from sealift_manifests.model import Manifest
 from sealift_manifests.preflight.diff import surveys_of
 from sealift_manifests.preflight.notes import needs_of
 from sealift_manifests.sshsig import verify_sshsig
@@ -80,12 +81,17 @@ def describe(bundle: Bundle, *, trusted: bool) -> str:
             lines.append(
                 f"  service    {service.name}: image {service.image}, {models}"
             )
-    lines.append("  a host must have:")
+    return "\n".join([*lines, *_host_lines(manifest)])
+
+
+def _host_lines(manifest: Manifest) -> list[str]:
+    """Return what a host must have, and which hosts were judged."""
+    lines = ["  a host must have:"]
     lines += [f"    {line}" for line in needs_lines(needs_of(manifest))]
     surveys = ", ".join(digest.short for digest in surveys_of(manifest))
     if surveys:
         lines.append(f"  judged for the hosts of surveys {surveys}")
-    return "\n".join(lines)
+    return lines
 
 
 def _signers_of(media: Media) -> Trust:

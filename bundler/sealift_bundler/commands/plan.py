@@ -33,7 +33,7 @@ _USABLE = 0.95
 """What file system and maker leave of a stick."""
 
 
-def run(
+def run(  # long: one parameter for each option
     spec: Annotated[Path, typer.Argument(help="The bundle spec, sealift.yaml.")],
     survey: Surveys = None,
     accept: Accept = None,
