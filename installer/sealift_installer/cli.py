@@ -10,6 +10,7 @@ import traceback
 from typing import Any, Dict, List, Optional
 
 from sealift_manifests.errors import DriftError, SealiftError
+from sealift_manifests.preflight.words import as_json
 
 from sealift_installer.commands import (
     audit,
@@ -26,7 +27,7 @@ from sealift_installer.commands import (
 from sealift_installer.engine import Engine
 from sealift_installer.host import Host
 from sealift_installer.layout import DEFAULT_CONFIG, DEFAULT_STATE, Layout
-from sealift_installer.preflight import HostUnfitError, findings_as_json
+from sealift_installer.preflight import HostUnfitError
 from sealift_installer.report import Report
 
 COMMANDS = {
@@ -82,7 +83,7 @@ def _details(error: SealiftError) -> Dict[str, Any]:
     if isinstance(error, DriftError) and error.drift:
         return {"drift": [vars(drift) for drift in error.drift]}
     if isinstance(error, HostUnfitError):
-        return {"findings": findings_as_json(error.findings)}
+        return {"findings": as_json(error.findings)}
     return {}
 
 

@@ -6,26 +6,23 @@ Reading the host is `probe`'s, deciding the shared preflight's; here they meet.
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
-from sealift_manifests.errors import PreflightError, UsageError
+from sealift_manifests.errors import PreflightError
 from sealift_manifests.model import Manifest
 from sealift_manifests.preflight.case import Case
-from sealift_manifests.preflight.catalog import KINDS
 from sealift_manifests.preflight.check import check_host
 from sealift_manifests.preflight.facts import HostFacts
 from sealift_manifests.preflight.findings import (
-    LEVELS,
-    NEVER_ACCEPTED,
     Acceptance,
     Finding,
 )
 from sealift_manifests.preflight.needs import DiskNeeds, Needs
 from sealift_manifests.preflight.notes import needs_of
 from sealift_manifests.preflight.tables import default_tables
+from sealift_manifests.preflight.words import as_json, count, describe, way_out
 
 from sealift_installer.engine import printable
 from sealift_installer.host import Host
@@ -33,10 +30,6 @@ from sealift_installer.probe.host import probe_host
 from sealift_installer.probe.sources import Sources
 
 NONE_ACCEPTED = Acceptance()
-
-_WIDTH = 88
-_MANY = {"fail": "fails", "warn": "warnings", "unknown": "unknown", "note": "notes"}
-_ONE = {"fail": "fail", "warn": "warning", "unknown": "unknown", "note": "note"}
 
 
 class HostUnfitError(PreflightError):
@@ -72,14 +65,14 @@ class Verdict:
                 f"this host will not do for {what}: {count(self.findings)}\n"
                 f"  it has: {self.host}\n"
                 + "\n".join(describe(self.findings, self.acceptance)),
-                hint=_way_out(blocking),
+                hint=f"Nothing was changed. {way_out(blocking)}",
                 findings=self.findings,
             )
 
     def facts(self) -> Dict[str, Any]:
         """Return what --json says."""
         return {
-            "findings": findings_as_json(self.findings),
+            "findings": as_json(self.findings),
             "accepted": list(self.accepted),
         }
 
@@ -135,21 +128,6 @@ def judge_gpus(host: Host, manifest: Manifest, acceptance: Acceptance) -> Verdic
     return judge(host, needs, acceptance)
 
 
-def acceptance_of(slugs: Iterable[str]) -> Acceptance:
-    """Return what the command line takes on; raise UsageError for what it may not."""
-    named = frozenset(slugs)
-    unknown = sorted(named - set(KINDS))
-    never = sorted(named & NEVER_ACCEPTED)
-    if unknown or never:
-        why = f"{unknown[0]} is no finding" if unknown else f"{never[0]} is never taken"
-        raise UsageError(
-            f"--accept {(unknown or never)[0]}: {why}",
-            hint="Findings carry their slug: see `preflight`. A fail that no image "
-            "could run with must be mended.",
-        )
-    return Acceptance(named)
-
-
 def tell(host: Host, verdict: Verdict) -> None:
     """Say on the way what is worth knowing and stops nothing; count the rest."""
     loud = [each for each in verdict.findings if each.level in ("fail", "warn")]
@@ -160,59 +138,6 @@ def tell(host: Host, verdict: Verdict) -> None:
         host.report.step(f"this host: {count(verdict.findings)}; `preflight` has all")
 
 
-def count(findings: Iterable[Finding]) -> str:
-    """Return how many findings there are of each level: "1 fail, 2 warnings"."""
-    levels = [finding.level for finding in findings]
-    counts = [(level, levels.count(level)) for level in LEVELS]
-    words = [f"{n} {(_ONE if n == 1 else _MANY)[level]}" for level, n in counts if n]
-    return ", ".join(words) or "no findings"
-
-
-def describe(findings: Iterable[Finding], acceptance: Acceptance) -> List[str]:
-    """Return the findings as lines for people, in the order given."""
-    lines: List[str] = []
-    for finding in findings:
-        taken = finding.level == "fail" and finding.slug in acceptance.slugs
-        level = finding.level.upper() + (" (accepted)" if taken else "")
-        lines.append("")
-        lines.append(f"{level:<8} {finding.slug}: {printable(finding.about)}")
-        lines += _paragraph("measured", finding.measured)
-        lines += _paragraph("needed", finding.needed)
-        lines += _paragraph("remedy", finding.remedy)
-    return lines
-
-
-def _paragraph(name: str, text: str) -> List[str]:
-    if not text:
-        return []
-    return textwrap.wrap(
-        printable(text),
-        _WIDTH,
-        initial_indent=f"  {name:<9} ",
-        subsequent_indent=" " * 12,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-
-
-def findings_as_json(findings: Iterable[Finding]) -> List[Dict[str, str]]:
-    """Return findings as JSON has them."""
-    return [dict(vars(finding)) for finding in findings]
-
-
 def accepted_fact(verdict: Verdict) -> Dict[str, Any]:
     """Return what the ledger says of fails that were taken on: nothing for none."""
     return {"accepted": list(verdict.accepted)} if verdict.accepted else {}
-
-
-def _way_out(blocking: Sequence[Finding]) -> str:
-    slugs = sorted({finding.slug for finding in blocking})
-    open_to = [slug for slug in slugs if slug not in NEVER_ACCEPTED]
-    must = [slug for slug in slugs if slug in NEVER_ACCEPTED]
-    words = ["Nothing was changed. The remedies stand above."]
-    if must:
-        words.append(f"Cannot be accepted: {', '.join(must)}.")
-    if open_to:
-        options = " ".join(f"--accept {slug}" for slug in open_to)
-        words.append(f"To go on all the same, and have it recorded: {options}")
-    return " ".join(words)

@@ -11,6 +11,7 @@ from sealift_manifests.bundle import open_bundle
 from sealift_manifests.media import Media
 from sealift_manifests.model import Manifest
 from sealift_manifests.preflight.notes import needs_of
+from sealift_manifests.preflight.words import acceptance_of, count, describe
 
 from sealift_installer.commands import (
     Result,
@@ -20,13 +21,7 @@ from sealift_installer.commands import (
 )
 from sealift_installer.host import Host
 from sealift_installer.host_trust import trust_to_verify
-from sealift_installer.preflight import (
-    acceptance_of,
-    count,
-    describe,
-    judge,
-    without_room,
-)
+from sealift_installer.preflight import judge, without_room
 from sealift_installer.releases import choose, installed_bundles
 
 HELP = "say whether this host will do for a bundle, and what to mend"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
+from sealift_manifests.preflight.words import acceptance_of
+
 from sealift_installer.commands import (
     Result,
     add_accept,
@@ -13,7 +15,6 @@ from sealift_installer.commands import (
 )
 from sealift_installer.host import Host
 from sealift_installer.host_trust import trust_to_install
-from sealift_installer.preflight import acceptance_of
 from sealift_installer.releases import choose
 from sealift_installer.running import DEFAULT_WAIT, StartOptions, start
 

@@ -38,7 +38,7 @@ def count(findings: Iterable[Finding]) -> str:
     levels = [finding.level for finding in findings]
     counts = [(level, levels.count(level)) for level in LEVELS]
     words = [f"{n} {(_ONE if n == 1 else _MANY)[level]}" for level, n in counts if n]
-    return ", ".join(words) or "nothing to say"
+    return ", ".join(words) or "no findings"
 
 
 def describe(findings: Iterable[Finding], acceptance: Acceptance) -> List[str]:
