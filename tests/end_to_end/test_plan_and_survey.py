@@ -215,6 +215,14 @@ def test_a_host_that_will_not_do_stops_plan_and_build_before_the_download(
     assert world.bundles == []
 
 
+def test_a_survey_is_older_than_the_bundle_and_not_blamed_for_it(world):
+    before = changed_host(world, "l40s", clock="2020-01-01T00:00:00Z")
+
+    outcome = world.run("plan", world.spec(), "--survey", before)
+
+    assert "clock-behind" not in outcome.expect(0).said
+
+
 def test_a_taken_port_is_told_from_the_survey(world):
     spec = world.spec(ports=["8000:8000"])
     taken = changed_host(world, "l40s", ports=[{"port": 8000, "owner": "nginx"}])
