@@ -110,6 +110,44 @@ def a_gpu(kind: str = "H100", index: int = 0, **changes: Any) -> Gpu:
     return replace(gpu, **changes)
 
 
+ENGINE = Engine(
+    kind="docker",
+    version="28.5.2",
+    image_store="graphdriver",
+    cgroup_driver="systemd",
+    cgroup_version=2,
+    runtimes=("runc", "nvidia"),
+    cdi=True,
+    rootless=False,
+)
+TOOLKIT = Toolkit(
+    installed=True,
+    version="1.19.1",
+    container_cli="1.19.1",
+    runtime_configured=True,
+    runtime_hook=True,
+    cdi_hook=True,
+    changed_after_engine=False,
+    mode="auto",
+    no_cgroups=False,
+    cuda_compat_mode="ldconfig",
+    char_links=True,
+)
+MACHINE = Machine(
+    arch="x86_64",
+    python="3.11.2",
+    memory_total=128 * GIB,
+    memory_available=119 * GIB,
+    file_systems=(
+        FileSystem("/var/lib/docker", "engine", 1, free=500 * GIB),
+        FileSystem("/srv", "state", 2, free=500 * GIB, free_inodes=10**6),
+    ),
+    ports=(),
+    clock="2026-11-23T12:00:00Z",
+    clock_synced=True,
+)
+
+
 def a_host(
     version: str = "580.95.05", gpu: str = "L40S", count: int = 1, **changes: Any
 ) -> HostFacts:
@@ -130,44 +168,11 @@ def a_host(
         pci_gpus=(),
         nvswitch=False,
         kernel_log=KernelLog(xids=()),
-        engine=Engine(
-            kind="docker",
-            version="28.5.2",
-            image_store="graphdriver",
-            cgroup_driver="systemd",
-            cgroup_version=2,
-            runtimes=("runc", "nvidia"),
-            cdi=True,
-            rootless=False,
-        ),
-        toolkit=Toolkit(
-            installed=True,
-            version="1.19.1",
-            container_cli="1.19.1",
-            runtime_configured=True,
-            runtime_hook=True,
-            cdi_hook=True,
-            changed_after_engine=False,
-            mode="auto",
-            no_cgroups=False,
-            cuda_compat_mode="ldconfig",
-            char_links=True,
-        ),
+        engine=ENGINE,
+        toolkit=TOOLKIT,
         cdi_specs=(),
         compose=Compose(installed=True, version="2.40.3"),
-        machine=Machine(
-            arch="x86_64",
-            python="3.11.2",
-            memory_total=128 * GIB,
-            memory_available=119 * GIB,
-            file_systems=(
-                FileSystem("/var/lib/docker", "engine", 1, free=500 * GIB),
-                FileSystem("/srv", "state", 2, free=500 * GIB, free_inodes=10**6),
-            ),
-            ports=(),
-            clock="2026-11-23T12:00:00Z",
-            clock_synced=True,
-        ),
+        machine=MACHINE,
     )
     return with_changes(host, **changes)
 

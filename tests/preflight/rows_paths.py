@@ -1,0 +1,277 @@
+"""Rows of the host table: how a GPU gets into a container, and what is in the way."""
+
+from __future__ import annotations
+
+from host_rows import CDI, CVE, FRESH, GOOD, RUNTIME, Row, form, podman, stale, toolkit
+from preflight_making import (
+    a_bundle,
+    a_host,
+    a_service,
+    an_image,
+    requiring,
+)
+from sealift_manifests.preflight.needs import (
+    GpuRequest,
+)
+
+PATHS = (
+    # paths of a GPU into a container
+    Row(
+        "paths, --gpus",
+        "no toolkit",
+        toolkit(installed=False, version=None),
+        GOOD,
+        "toolkit-missing",
+    ),
+    Row(
+        "paths, --gpus",
+        "no hook on the PATH",
+        toolkit(runtime_hook=False, cdi_hook=False),
+        GOOD,
+        "toolkit-missing",
+    ),
+    Row(
+        "paths, --gpus",
+        "needs no entry in daemon.json",
+        a_host(engine={"runtimes": ("runc",)}, toolkit={"runtime_configured": False}),
+        GOOD,
+        "",
+    ),
+    Row(
+        "paths, --gpus", "nothing known", a_host(toolkit=None), GOOD, "toolkit-unknown"
+    ),
+    Row(
+        "paths, --runtime",
+        "not configured",
+        a_host(engine={"runtimes": ("runc",)}, toolkit={"runtime_configured": False}),
+        RUNTIME,
+        "toolkit-not-configured",
+    ),
+    Row(
+        "paths, --runtime",
+        "not restarted",
+        a_host(engine={"runtimes": ("runc",)}),
+        RUNTIME,
+        "toolkit-not-restarted",
+    ),
+    Row("paths, --runtime", "in order", a_host(), RUNTIME, ""),
+    Row(
+        "paths, --runtime",
+        "no toolkit",
+        toolkit(installed=False, version=None),
+        RUNTIME,
+        "toolkit-missing",
+    ),
+    Row(
+        "paths, --runtime",
+        "runtimes not known",
+        a_host(engine={"runtimes": None}),
+        RUNTIME,
+        "toolkit-unknown",
+    ),
+    Row(
+        "paths, --runtime",
+        "no GPU named",
+        a_host(),
+        a_bundle(
+            an_image(visible_devices="", requires=requiring("cuda>=12.8")["requires"]),
+            a_service(gpu=GpuRequest("runtime")),
+        ),
+        "gpu-not-visible",
+    ),
+    Row(
+        "paths, --runtime",
+        "an image of the old kind sees all",
+        a_host(),
+        a_bundle(an_image(visible_devices=""), a_service(gpu=GpuRequest("runtime"))),
+        "",
+    ),
+    Row(
+        "restarted?",
+        "toolkit newer than the engine",
+        toolkit(changed_after_engine=True),
+        GOOD,
+        "toolkit-changed",
+    ),
+    Row("hook called directly", "mode cdi", toolkit(mode="cdi"), GOOD, "toolkit-mode"),
+    Row("hook called directly", "mode legacy", toolkit(mode="legacy"), GOOD, ""),
+    Row(
+        "hook called directly",
+        "mode cdi with the runtime",
+        a_host(toolkit={"mode": "cdi"}, cdi_specs=FRESH),
+        RUNTIME,
+        "",
+    ),
+    Row(
+        "cgroup v2",
+        "libnvidia-container 1.7",
+        toolkit(container_cli="1.7.0"),
+        GOOD,
+        "toolkit-cgroup2",
+    ),
+    Row(
+        "cgroup v2",
+        "1.7 with cgroup v1",
+        a_host(engine={"cgroup_version": 1}, toolkit={"container_cli": "1.7.0"}),
+        GOOD,
+        "",
+    ),
+    Row(
+        "hook called directly",
+        "mode cdi where Docker takes CDI itself",
+        a_host(engine={"version": "29.7.2"}, toolkit={"mode": "cdi"}, cdi_specs=FRESH),
+        GOOD,
+        "",
+    ),
+    # CVEs
+    Row(CVE, "1.19.1 has none", toolkit(version="1.19.1"), GOOD, ""),
+    Row(CVE, "1.19.0", toolkit(version="1.19.0"), GOOD, "toolkit-cve"),
+    Row(CVE, "1.16.1", toolkit(version="1.16.1"), GOOD, "toolkit-cve"),
+    Row(CVE, "no bundle", toolkit(version="1.17.7"), None, "toolkit-cve"),
+    # CDI
+    Row("CDI", "in order", a_host(cdi_specs=FRESH), CDI, ""),
+    Row(
+        "CDI",
+        "Docker 24",
+        a_host(engine={"version": "24.0.9"}, cdi_specs=FRESH),
+        CDI,
+        "cdi-off",
+    ),
+    Row(
+        "CDI",
+        "Docker 26, not switched on",
+        a_host(engine={"version": "26.1.5", "cdi": False}, cdi_specs=FRESH),
+        CDI,
+        "cdi-off",
+    ),
+    Row(
+        "CDI",
+        "Docker 26, not known",
+        a_host(engine={"version": "26.1.5", "cdi": None}, cdi_specs=FRESH),
+        CDI,
+        "cdi-unknown",
+    ),
+    Row(
+        "CDI",
+        "Docker 28.2, on by itself",
+        a_host(engine={"version": "28.2.0", "cdi": None}, cdi_specs=FRESH),
+        CDI,
+        "",
+    ),
+    Row("CDI", "no specification", a_host(), CDI, "cdi-missing"),
+    Row("CDI", "nothing known", a_host(cdi_specs=None), CDI, "cdi-unknown"),
+    Row(
+        "CDI",
+        "no such device",
+        a_host(count=2, cdi_specs=FRESH),
+        form("devices", "nvidia.com/gpu=1"),
+        "cdi-device-missing",
+    ),
+    Row(
+        "CDI",
+        "stale after an upgrade",
+        a_host(cdi_specs=(stale("570.124.06"),)),
+        CDI,
+        "cdi-stale",
+    ),
+    Row(
+        "CDI",
+        "files are gone",
+        a_host(cdi_specs=(stale("580.95.05", missing=("/dev/nvidia1",)),)),
+        CDI,
+        "cdi-stale",
+    ),
+    Row(
+        "CDI",
+        "stale, but not used",
+        a_host(cdi_specs=(stale("570.124.06"),)),
+        GOOD,
+        "cdi-stale:warn",
+    ),
+    Row(
+        "CDI",
+        "of another vendor",
+        a_host(cdi_specs=(*FRESH, stale("1.2", kind="amd.com/gpu", devices=("0",)))),
+        CDI,
+        "",
+    ),
+    Row(
+        "CDI",
+        "needs no toolkit at its start",
+        a_host(cdi_specs=FRESH, toolkit={"installed": False, "version": None}),
+        CDI,
+        "",
+    ),
+    Row(
+        "CDI",
+        "--gpus of 29.2 takes CDI",
+        a_host(engine={"version": "29.7.2"}, cdi_specs=(stale("570.124.06"),)),
+        GOOD,
+        "cdi-stale",
+    ),
+    # daemon-reload, snap, rootless
+    Row(
+        "daemon-reload",
+        "systemd, legacy, no links",
+        toolkit(char_links=False),
+        GOOD,
+        "toolkit-reload",
+    ),
+    Row(
+        "daemon-reload",
+        "cgroupfs",
+        a_host(engine={"cgroup_driver": "cgroupfs"}, toolkit={"char_links": False}),
+        GOOD,
+        "",
+    ),
+    Row(
+        "daemon-reload",
+        "CDI",
+        a_host(cdi_specs=FRESH, toolkit={"char_links": False}),
+        CDI,
+        "",
+    ),
+    Row("daemon-reload", "jit-cdi", toolkit(char_links=False), RUNTIME, ""),
+    Row(
+        "rootless",
+        "cgroups not switched off",
+        a_host(engine={"rootless": True}),
+        GOOD,
+        "engine-rootless-cgroups",
+    ),
+    Row(
+        "rootless",
+        "no-cgroups",
+        a_host(engine={"rootless": True}, toolkit={"no_cgroups": True}),
+        GOOD,
+        "",
+    ),
+    Row(
+        "error texts",
+        "Docker from a snap",
+        a_host(engine={"snap": True}),
+        GOOD,
+        "engine-snap",
+    ),
+    # Podman
+    Row("Podman", "in order", podman(), CDI, ""),
+    Row("Podman", "before 4.1", podman("4.0.3"), CDI, "podman-too-old"),
+    Row("Podman", "--gpus does nothing there", podman(), GOOD, "podman-gpu-form"),
+    Row(
+        "Podman",
+        "SELinux",
+        podman(machine={"selinux": "enforcing"}),
+        CDI,
+        "podman-selinux",
+    ),
+    Row(
+        "Podman",
+        "never evaluates NVIDIA_REQUIRE",
+        podman(),
+        a_bundle(
+            an_image(**requiring("cuda>=99")),
+            a_service(gpu=GpuRequest("devices", ids=("nvidia.com/gpu=all",))),
+        ),
+        "require-unenforced",
+    ),
+)
