@@ -9,28 +9,18 @@ from sealift_manifests.errors import SourceContentError
 
 from sealift_bundler.insides.needs import ImageConfig
 
-_CUDA = ("CUDA_VERSION", "NV_CUDA_CUDART_VERSION")
-
 
 def image_facts(config: bytes, name: str) -> dict[str, Any]:
-    """Return facts for the manifest: user, ports, CUDA version, NVIDIA_REQUIRE_*.
+    """Return facts for the manifest: when it was made, its user, ports, health check.
 
-    Of the environment only these variables are copied. Raises SourceContentError
-    for a config that is not JSON.
+    Raises SourceContentError for a config that is not JSON.
     """
     document, inner = _parts(config, name)
-    variables = ImageConfig.of(inner).environment
-    requirements = {
-        key: value
-        for key, value in sorted(variables.items())
-        if key.startswith("NVIDIA_REQUIRE_") or key in _CUDA
-    }
     facts = {
         "created": document.get("created"),
         "user": inner.get("User"),
         "exposed_ports": sorted(inner.get("ExposedPorts") or ()),
         "healthcheck": bool(inner.get("Healthcheck")),
-        "environment": requirements,
     }
     return {key: value for key, value in facts.items() if value not in (None, "", [])}
 

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 from host_table import ROWS
 from preflight_making import (
-    GIB,
     LLAMA_8B,
     a_bundle,
     a_gpu,
@@ -181,26 +180,20 @@ def test_a_note_of_a_wrong_type_is_unknown_and_named(change, unread):
     assert "needs-unread" in {finding.slug for finding in found}
 
 
-def test_a_bundle_without_these_notes_is_read_from_the_older_ones():
+def test_what_has_no_notes_is_unknown_and_not_guessed():
     manifest = golden()
-    old_image = {"environment": {"CUDA_VERSION": "12.8.1", "NVIDIA_REQUIRE_CUDA": "x"}}
-    config = {"num_hidden_layers": 32, "num_attention_heads": 32, "dtype": "bfloat16"}
-    old_model = {"dtypes": {"BF16": GIB, "F32": 4}, "config": config}
     manifest = replace(
         manifest,
-        images=(replace(manifest.images[0], facts=old_image),),
-        models=(replace(manifest.models[0], facts=old_model),),
+        images=(replace(manifest.images[0], facts={}),),
+        models=(replace(manifest.models[0], facts={}),),
         stack=None,
     )
 
     needs = notes.needs_of(manifest)
 
     image, model = needs.images[0], needs.models[0]
-    assert image.cuda == "12.8.1"
-    assert [each.name for each in image.requires] == ["NVIDIA_REQUIRE_CUDA"]
-    assert (image.compat, image.builds, image.disable_require) == (None, None, None)
-    assert model.weights_size == 2 * GIB + 16
-    assert (model.layers, model.heads, model.kv_heads) == (32, 32, None)
+    assert (image.cuda, image.requires, image.builds) == (None, None, None)
+    assert (model.weights_size, model.layers, model.sizes) == (None, None, None)
 
 
 def test_sizes_come_from_the_manifest_and_not_from_notes():

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sealift_manifests.preflight.needs import DtypeSize, ModelNeeds
-from sealift_manifests.preflight.notes import DTYPE_BITS
 
 from .attention import layer_kinds
 from .facts import json_object, loaded_weights
@@ -20,6 +19,15 @@ from .files import ModelFile
 INDEX = "model.safetensors.index.json"
 SMALL_FILES = ("config.json", INDEX)
 """The files that `serving_needs` reads; of all others it takes the size."""
+
+_DTYPE_BITS = {
+    **dict.fromkeys(("F64", "I64", "U64"), 64),
+    **dict.fromkeys(("F32", "I32", "U32"), 32),
+    **dict.fromkeys(("BF16", "F16", "I16", "U16"), 16),
+    **dict.fromkeys(("F8_E4M3", "F8_E5M2", "F8_E8M0", "I8", "U8", "BOOL"), 8),
+    "F4": 4,
+}
+"""Bits of an element, by the dtype names of safetensors."""
 
 _INNER = ("text_config", "llm_config", "language_config")
 _LARGEST = 1 << 40
@@ -72,10 +80,10 @@ def _weights(files: dict[str, ModelFile]) -> tuple[int | None, str | None]:
 
 
 def _sizes(dtypes: Mapping[str, int]) -> tuple[DtypeSize, ...] | None:
-    if not all(name in DTYPE_BITS for name in dtypes):
+    if not all(name in _DTYPE_BITS for name in dtypes):
         return None
     return tuple(
-        DtypeSize(name, count * DTYPE_BITS[name] // 8)
+        DtypeSize(name, count * _DTYPE_BITS[name] // 8)
         for name, count in sorted(dtypes.items())
     )
 

@@ -7,48 +7,24 @@ Bundles built before these notes are read from the older ones, as far as they go
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, List, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Tuple
 
 from sealift_manifests import records
 from sealift_manifests.model import ImageEntry, Manifest, ModelEntry
 from sealift_manifests.preflight.lenient import Reader
 from sealift_manifests.preflight.needs import (
     DiskNeeds,
-    DtypeSize,
     ImageNeeds,
     ModelNeeds,
     Needs,
     ServiceNeeds,
-    Variable,
 )
 
 IMAGE_NOTE, MODEL_NOTE, SERVICES_NOTE = "gpu", "serving", "services"
 
-DTYPE_BITS = {
-    **dict.fromkeys(("F64", "I64", "U64"), 64),
-    **dict.fromkeys(("F32", "I32", "U32"), 32),
-    **dict.fromkeys(("BF16", "F16", "I16", "U16"), 16),
-    **dict.fromkeys(("F8_E4M3", "F8_E5M2", "F8_E8M0", "I8", "U8", "BOOL"), 8),
-    "F4": 4,
-}
-"""Bits of an element, by the dtype names of safetensors."""
-
 _IMAGE_OWN = ("name", "platform", "archive_size", "unpacked_size")
 _MODEL_OWN = ("name",)
 _SERVICE_OWN = ("image", "models")
-_CONFIG_NAMES = {
-    "layers": "num_hidden_layers",
-    "heads": "num_attention_heads",
-    "kv_heads": "num_key_value_heads",
-    "head_dim": "head_dim",
-    "hidden_size": "hidden_size",
-    "max_positions": "max_position_embeddings",
-    "dtype": "dtype",
-    "quantization": "quant_method",
-    "kv_lora_rank": "kv_lora_rank",
-    "qk_rope_head_dim": "qk_rope_head_dim",
-    "sliding_window": "sliding_window",
-}
 _METADATA = 4 << 20
 
 
@@ -97,12 +73,10 @@ def needs_of(manifest: Manifest) -> Needs:
 
 
 def _image(reader: Reader, image: ImageEntry) -> ImageNeeds:
-    where = f"images.{image.name}.facts"
+    where = f"images.{image.name}.facts.{IMAGE_NOTE}"
+    found: Dict[str, Any] = {}
     if IMAGE_NOTE in image.facts:
-        note, where = image.facts[IMAGE_NOTE], f"{where}.{IMAGE_NOTE}"
-        found = reader.fields(ImageNeeds, note, where)
-    else:
-        found = _old_image(image.facts.get("environment"))
+        found = reader.fields(ImageNeeds, image.facts[IMAGE_NOTE], where)
     found.update(
         name=image.name,
         platform=image.platform,
@@ -112,57 +86,13 @@ def _image(reader: Reader, image: ImageEntry) -> ImageNeeds:
     return ImageNeeds(**found)
 
 
-def _old_image(environment: Any) -> Dict[str, Any]:
-    if not isinstance(environment, dict) or not all(
-        isinstance(value, str) for value in environment.values()
-    ):
-        return {}
-    return {
-        "cuda": environment.get("CUDA_VERSION", ""),
-        "requires": tuple(
-            Variable(name, value)
-            for name, value in sorted(environment.items())
-            if name.startswith("NVIDIA_REQUIRE_")
-        ),
-    }
-
-
 def _model(reader: Reader, model: ModelEntry) -> ModelNeeds:
+    where = f"models.{model.name}.facts.{MODEL_NOTE}"
+    found: Dict[str, Any] = {}
     if MODEL_NOTE in model.facts:
-        where = f"models.{model.name}.facts.{MODEL_NOTE}"
         found = reader.fields(ModelNeeds, model.facts[MODEL_NOTE], where)
-    else:
-        found = _old_model(reader, model)
     found["name"] = model.name
     return ModelNeeds(**found)
-
-
-def _old_model(reader: Reader, model: ModelEntry) -> Dict[str, Any]:
-    config = model.facts.get("config")
-    config = config if isinstance(config, dict) else {}
-    note = {name: config[key] for name, key in _CONFIG_NAMES.items() if key in config}
-    found = reader.fields(ModelNeeds, note, f"models.{model.name}.facts.config")
-    sizes = _sizes(model.facts.get("dtypes"))
-    if sizes:
-        found["sizes"] = sizes
-        found["weights_size"] = sum(each.size for each in sizes)
-    if any(file.path.endswith(".safetensors") for file in model.files):
-        found["format"] = "safetensors"
-    elif any(file.path.endswith(".gguf") for file in model.files):
-        found["format"] = "gguf"
-    return found
-
-
-def _sizes(counts: Any) -> Optional[Tuple[DtypeSize, ...]]:
-    """Return bytes per dtype from elements per dtype, if every dtype is known."""
-    if not isinstance(counts, dict) or not all(
-        name in DTYPE_BITS and type(count) is int for name, count in counts.items()
-    ):
-        return None
-    return tuple(
-        DtypeSize(name, count * DTYPE_BITS[name] // 8)
-        for name, count in sorted(counts.items())
-    )
 
 
 def _services(reader: Reader, manifest: Manifest) -> Tuple[ServiceNeeds, ...]:
