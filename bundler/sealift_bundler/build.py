@@ -24,7 +24,7 @@ from sealift_manifests.digests import Digest, digest_of
 from sealift_manifests.index import Index, dump_index
 from sealift_manifests.media import Media
 from sealift_manifests.model import BUNDLE_TYPE, FORMAT, Manifest, dump_manifest
-from sealift_manifests.preflight.diff import survey_facts
+from sealift_manifests.preflight.diff import survey_facts, survey_file
 from sealift_manifests.preflight.findings import Acceptance
 from sealift_manifests.preflight.needs import Needs
 from sealift_manifests.preflight.notes import needs_of
@@ -139,12 +139,12 @@ def build(request: BuildRequest, report: Report) -> Built:
         )
         clock.lap("gather")
         with Packer(target, request.part_size) as packer:
-            manifest, listings = _pack(packer, job, gathered)
+            manifest, documents = _pack(packer, job, gathered)
             index = packer.finish()
         clock.lap("pack")
         judged = _judge(job, needs_of(manifest))
         lock = _lock(job, gathered, manifest)
-        others: dict[str, bytes | Digest] = {**listings, **packer.pack_digests}
+        others: dict[str, bytes | Digest] = {**documents, **packer.pack_digests}
         root = _describe(target, manifest, index, others, job.signers)
         clock.lap("sign")
         _read_back(target, job)
@@ -217,7 +217,7 @@ def _lock(job: _Job, gathered: _Gathered, manifest: Manifest) -> Lock:
 def _pack(
     packer: Packer, job: _Job, gathered: _Gathered
 ) -> tuple[Manifest, dict[str, bytes]]:
-    """Pack everything; return the manifest and the checksum lists of the models."""
+    """Pack everything; return the manifest and the small files that go with it."""
     spec, created = job.spec, job.request.created
     total = sum(model.size for model in gathered.models)
     total += sum(image.size for image in gathered.images)
@@ -245,7 +245,9 @@ def _pack(
             (survey.digest for survey in job.surveys), job.request.acceptance.slugs
         ),
     )
-    return manifest, {entry.listing_name: data for entry, data in finished}
+    documents = {entry.listing_name: data for entry, data in finished}
+    documents |= {survey_file(each.digest): each.data for each in job.surveys}
+    return manifest, documents
 
 
 def _describe(

@@ -21,9 +21,10 @@ NONE_ACCEPTED = Acceptance()
 
 @dataclass(frozen=True)
 class Survey:
-    """A host as its survey says; `digest` is that of the file."""
+    """A host as its survey says; `data` is the file, `digest` that of its bytes."""
 
     path: Path
+    data: bytes
     digest: Digest
     facts: HostFacts
 
@@ -56,7 +57,9 @@ def read_surveys(paths: Sequence[Path]) -> tuple[Survey, ...]:
     for path in paths:
         data = _read(path)
         digest = digest_of(data)
-        found.setdefault(digest, Survey(path, digest, parse_survey(data, str(path))))
+        found.setdefault(
+            digest, Survey(path, data, digest, parse_survey(data, str(path)))
+        )
     return tuple(found.values())
 
 

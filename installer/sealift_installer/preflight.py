@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 
 from sealift_manifests.errors import PreflightError
 from sealift_manifests.model import Manifest
 from sealift_manifests.preflight.case import Case
 from sealift_manifests.preflight.check import check_host
+from sealift_manifests.preflight.diff import nearest_survey, survey_file, surveys_of
 from sealift_manifests.preflight.facts import HostFacts
 from sealift_manifests.preflight.findings import (
     Acceptance,
@@ -21,6 +22,7 @@ from sealift_manifests.preflight.findings import (
 )
 from sealift_manifests.preflight.needs import DiskNeeds, Needs
 from sealift_manifests.preflight.notes import needs_of
+from sealift_manifests.preflight.survey import parse_survey
 from sealift_manifests.preflight.tables import default_tables
 from sealift_manifests.preflight.words import as_json, count, describe, way_out
 
@@ -44,12 +46,14 @@ class HostUnfitError(PreflightError):
 class Verdict:
     """What was found on a host, and which fails were taken on.
 
-    `host` says in one line what the host is, "" where nobody looked.
+    `host` says in one line what the host is, "" where nobody looked; `changes` what
+    is another than in the survey that the bundle was made for.
     """
 
     host: str = ""
     findings: Tuple[Finding, ...] = ()
     acceptance: Acceptance = NONE_ACCEPTED
+    changes: Tuple[str, ...] = ()
 
     @property
     def accepted(self) -> Tuple[str, ...]:
@@ -64,7 +68,7 @@ class Verdict:
             raise HostUnfitError(
                 f"this host will not do for {what}: {count(self.findings)}\n"
                 f"  it has: {self.host}\n"
-                + "\n".join(describe(self.findings, self.acceptance)),
+                + "\n".join((*describe(self.findings, self.acceptance), *self.changes)),
                 hint=f"Nothing was changed. {way_out(blocking)}",
                 findings=self.findings,
             )
@@ -74,6 +78,7 @@ class Verdict:
         return {
             "findings": as_json(self.findings),
             "accepted": list(self.accepted),
+            "changes": list(self.changes),
         }
 
 
@@ -102,11 +107,41 @@ def summary(facts: HostFacts) -> str:
     return printable("; ".join(parts))
 
 
-def judge(host: Host, needs: Optional[Needs], acceptance: Acceptance) -> Verdict:
-    """Return everything found about this host, for a bundle or for itself."""
+def judge(
+    host: Host,
+    needs: Optional[Needs],
+    acceptance: Acceptance,
+    surveys: Sequence[HostFacts] = (),
+) -> Verdict:
+    """Return everything found about this host, for a bundle or for itself.
+
+    `surveys` are those that the bundle was made for.
+    """
     facts = survey(host)
-    return Verdict(
-        summary(facts), check_host(needs, facts, default_tables()), acceptance
+    findings = check_host(needs, facts, default_tables())
+    return Verdict(summary(facts), findings, acceptance, changes_since(surveys, facts))
+
+
+def surveys_in(
+    manifest: Manifest, read: Callable[[str], bytes]
+) -> Tuple[HostFacts, ...]:
+    """Return the surveys a bundle was made for; `read` returns its files by name."""
+    names = [survey_file(digest) for digest in surveys_of(manifest)]
+    return tuple(parse_survey(read(name), name) for name in names)
+
+
+def changes_since(surveys: Sequence[HostFacts], facts: HostFacts) -> Tuple[str, ...]:
+    """Say what is another now than in the survey of this host."""
+    found = nearest_survey(surveys, facts)
+    if found is None:
+        return ()
+    old, changes = found
+    title = f"changed since the survey of {old.name or 'a host'} ({old.taken})"
+    if not changes:
+        return (f"nothing {title}",)
+    return (
+        f"{title}:",
+        *(f"  {c.fact}: {c.old or 'unknown'} -> {c.new or 'gone'}" for c in changes),
     )
 
 
@@ -116,7 +151,12 @@ def without_room(needs: Needs) -> Needs:
     return replace(needs, images=tuple(images), disk=DiskNeeds(0, 0))
 
 
-def judge_gpus(host: Host, manifest: Manifest, acceptance: Acceptance) -> Verdict:
+def judge_gpus(
+    host: Host,
+    manifest: Manifest,
+    acceptance: Acceptance,
+    surveys: Sequence[HostFacts] = (),
+) -> Verdict:
     """Judge the host for a bundle that uses GPUs; of any other nothing is asked.
 
     Not its room: `space` knows to the byte what an install still has to write.
@@ -125,13 +165,15 @@ def judge_gpus(host: Host, manifest: Manifest, acceptance: Acceptance) -> Verdic
     if not Case(needs, HostFacts(taken=""), default_tables()).wants_gpu:
         return Verdict()
     host.report.step("looking at this host")
-    return judge(host, needs, acceptance)
+    return judge(host, needs, acceptance, surveys)
 
 
 def tell(host: Host, verdict: Verdict) -> None:
     """Say on the way what is worth knowing and stops nothing; count the rest."""
     loud = [each for each in verdict.findings if each.level in ("fail", "warn")]
     for line in describe(loud, verdict.acceptance):
+        host.report.step(line)
+    for line in verdict.changes:
         host.report.step(line)
     quiet = len(verdict.findings) - len(loud)
     if quiet:

@@ -58,6 +58,16 @@ class Release:
     manifest: Manifest
     record: ReleaseRecord
 
+    def document(self, name: str) -> bytes:
+        """Return a small file of the release as it lies there: audit verifies it."""
+        data = durable.read_file(os.path.join(self.path, name))
+        if data is None:
+            raise NotInstalledError(
+                f"{name} is missing from {self.path}",
+                hint="Run `audit`; then install the bundle again with --repair.",
+            )
+        return data
+
     @property
     def compose_file(self) -> Optional[str]:
         """The compose file, or None for a bundle without a stack."""

@@ -23,6 +23,7 @@ from sealift_installer.preflight import (
     Verdict,
     accepted_fact,
     judge_gpus,
+    surveys_in,
     tell,
 )
 from sealift_installer.releases import STACK_FOLDER, Release
@@ -67,7 +68,8 @@ def start(
         host.log("audit", manifest, clean=not result.drift)
         result.require_clean()
         host.report.step("audit: clean")
-        verdict = judge_gpus(host, manifest, options.acceptance)
+        surveys = surveys_in(manifest, release.document)
+        verdict = judge_gpus(host, manifest, options.acceptance, surveys)
         verdict.require(f"{manifest.name} {manifest.version}")
         tell(host, verdict)
         compose.up(project, [image.reference for image in manifest.images])

@@ -21,7 +21,7 @@ from registries import Registry, make_image, make_layer, running_registry
 from registry_fronts import Front, passing_on, running_front
 from sealift_manifests.digests import digest_of
 from sealift_manifests.model import parse_manifest
-from sealift_manifests.preflight.diff import surveys_of
+from sealift_manifests.preflight.diff import survey_file, surveys_of
 from sealift_manifests.preflight.notes import needs_of
 
 RECORDINGS = Path(__file__).resolve().parent.parent / "preflight" / "recordings"
@@ -71,11 +71,6 @@ def front(registry: Registry) -> Iterator[Front]:
     handle = passing_on(registry.host, lambda _request, answer: answer)
     with running_front(handle) as front:
         yield front
-
-
-@pytest.fixture(scope="module")
-def key(tmp_path_factory: pytest.TempPathFactory) -> Key:
-    return making.a_key(tmp_path_factory.mktemp("keys") / "release")
 
 
 @dataclass
@@ -252,6 +247,20 @@ def test_a_build_for_a_host_that_fits_binds_its_survey(world):
     assert (model.layers, model.weights_size) == (32, 200_000 + weights_head(bundle))
     (service,) = needs.services
     assert (service.server, service.gpu and service.gpu.count) == ("vllm", 1)
+
+
+def test_a_host_is_told_what_has_changed_since_its_survey(world, tmp_path):
+    survey = host("l40s").read_bytes()
+    world.build(world.spec(), "--survey", host("l40s")).expect(0)
+    (bundle,) = world.bundles
+    place = making.Host(tmp_path / "host", bundle / making.PYZ, engine=making.NO_ENGINE)
+
+    told = place.run("preflight", bundle, "--key", world.key.public)
+
+    carried = bundle / survey_file(digest_of(survey))
+    assert carried.read_bytes() == survey
+    assert f"  {carried.name}\n" in (bundle / "SHA256SUMS").read_text()
+    told.expect(30, "changed since the survey of l40s", "driver.loaded: ")
 
 
 def weights_head(bundle: Path) -> int:

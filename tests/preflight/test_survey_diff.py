@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 
 import pytest
 from preflight_making import GIB, a_gpu, a_host, with_changes
-from sealift_manifests.preflight.diff import Change, diff_surveys
+from sealift_manifests.preflight.diff import Change, diff_surveys, nearest_survey
 from sealift_manifests.preflight.facts import (
     CdiSpec,
     Fault,
@@ -26,6 +26,16 @@ def test_a_host_is_the_same_as_itself_and_as_its_redacted_survey():
 
     assert diff_surveys(host, host) == ()
     assert diff_surveys(redact(host), host) == ()
+
+
+def test_a_host_is_compared_with_its_own_survey_or_else_with_the_nearest():
+    host = replace(a_host(count=2), name="gpu1")
+    own = replace(a_host(count=4), name="gpu1")
+    twin, other = replace(host, name=None), replace(a_host(count=4), name=None)
+
+    assert nearest_survey([twin, own], host) == (own, diff_surveys(own, host))
+    assert nearest_survey([other, twin], host) == (twin, ())
+    assert nearest_survey([], host) is None
 
 
 def test_what_changes_by_the_minute_is_left_out():

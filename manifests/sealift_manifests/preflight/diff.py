@@ -79,6 +79,24 @@ def surveys_of(manifest: Manifest) -> Tuple[Digest, ...]:
     return tuple(found)
 
 
+def survey_file(digest: Digest) -> str:
+    """Return the name under which a bundle carries a survey."""
+    return f"survey-{digest.short}.json"
+
+
+def nearest_survey(
+    surveys: Sequence[HostFacts], host: HostFacts
+) -> Optional[Tuple[HostFacts, Tuple[Change, ...]]]:
+    """Return the survey that is most likely of this host, and what has changed.
+
+    One with the host's own name, where names were not left out; else the one that
+    differs least. None without surveys.
+    """
+    named = [each for each in surveys if each.name and each.name == host.name]
+    compared = [(each, diff_surveys(each, host)) for each in named or surveys]
+    return min(compared, key=lambda pair: len(pair[1])) if compared else None
+
+
 def _changes(path: str, kind: str, old: Any, new: Any) -> Iterator[Change]:
     if kind in _PASSING or old == new:
         return
