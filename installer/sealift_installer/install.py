@@ -18,6 +18,7 @@ from sealift_manifests.media import Media
 from sealift_manifests.model import ImageEntry
 from sealift_manifests.names import volume_name
 from sealift_manifests.preflight.findings import Acceptance
+from sealift_manifests.sizes import human
 from sealift_manifests.sums import SUMS_NAME
 from sealift_manifests.trust import Accepted, check_signatures
 from sealift_manifests.verify import verify_outline
@@ -45,7 +46,6 @@ from sealift_installer.preflight import (
     judge_gpus,
     tell,
 )
-from sealift_installer.report import human
 from sealift_installer.volumes import ensure_volume, volume_fault
 
 

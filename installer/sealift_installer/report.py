@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any, Callable, Dict, Iterator, TextIO
 
 from sealift_manifests.errors import SealiftError
+from sealift_manifests.sizes import human
 
 from sealift_installer.engine import printable
 
@@ -127,13 +128,3 @@ class _Meter:
 def _plain(text: str) -> str:
     """Return text whose names, maybe chosen by others, cannot steer a terminal."""
     return "\n".join(printable(line, len(line)) for line in text.split("\n"))
-
-
-def human(size: int) -> str:
-    """Return a number of bytes for people."""
-    value = float(size)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1024:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.2f} TiB"

@@ -12,9 +12,8 @@ from typing import Callable, Dict, Iterable, List, Tuple
 from sealift_manifests.errors import PreflightError
 from sealift_manifests.index import Content
 from sealift_manifests.model import ImageEntry, ModelEntry
+from sealift_manifests.sizes import human
 from sealift_manifests.trees import tree_of
-
-from sealift_installer.report import human
 
 METADATA = 4 << 20
 """Bytes set aside for directories, the release's files and the ledger."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from engines import RawImage, engine_guard, loader
-from hub_models import MODEL, REAL, TINY, TINY_FILES
+from hub_models import REAL, TINY, TINY_FILES
 from hubserver import HubServer
 from sealift_bundler.keygen import GeneratedKey, generate_key
 from sealift_installer.engine import Engine
@@ -23,9 +23,10 @@ def no_hub_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def real_hub() -> Iterator[HubServer]:
+def real_hub(hub_model_dir: Path) -> Iterator[HubServer]:
     """A Hub that has a small real model."""
-    files = {p.relative_to(MODEL).as_posix(): p for p in MODEL.rglob("*")}
+    paths = hub_model_dir.rglob("*")
+    files = {p.relative_to(hub_model_dir).as_posix(): p for p in paths}
     with HubServer({REAL: {n: p for n, p in files.items() if p.is_file()}}) as server:
         yield server
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from hub_models import (
-    MODEL,
     REAL,
     TINY,
     TINY_FILES,
@@ -39,7 +38,7 @@ pytestmark = pytest.mark.usefixtures("no_hub_settings")
 
 
 def test_a_real_model_is_resolved_fetched_and_found_to_be_what_its_commit_names(
-    real_hub: HubServer, tmp_path: Path
+    real_hub: HubServer, hub_model_dir: Path, tmp_path: Path
 ):
     counts: list[int] = []
 
@@ -50,7 +49,7 @@ def test_a_real_model_is_resolved_fetched_and_found_to_be_what_its_commit_names(
     assert list(paths) == [file.path for file in revision.files] == sorted(paths)
     for file in revision.files:
         assert not paths[file.path].is_symlink()
-        assert paths[file.path].read_bytes() == (MODEL / file.path).read_bytes()
+        assert paths[file.path].read_bytes() == (hub_model_dir / file.path).read_bytes()
         check(revision, file, paths[file.path])
     assert sum(counts) == sum(file.size for file in revision.files)
     assert len(counts) > len(paths)

@@ -18,11 +18,6 @@ from sealift_manifests.bundle import MANIFEST_NAME
 MIB = 1 << 20
 
 
-@pytest.fixture(scope="module")
-def key(tmp_path_factory: pytest.TempPathFactory) -> Key:
-    return making.a_key(tmp_path_factory.mktemp("keys") / "release")
-
-
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
     return tmp_path / "out"

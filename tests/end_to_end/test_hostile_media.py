@@ -12,11 +12,6 @@ SEIZE = "\x1b]0;seized\x07\u202e"
 
 
 @pytest.fixture(scope="module")
-def key(tmp_path_factory: pytest.TempPathFactory) -> Key:
-    return making.a_key(tmp_path_factory.mktemp("keys") / "release")
-
-
-@pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory, key: Key) -> Path:
     folder = tmp_path_factory.mktemp("media")
     spec = making.weights_spec(folder, "acme", serial=1)

@@ -24,11 +24,6 @@ from sealift_manifests.sums import SUMS_NAME
 
 
 @pytest.fixture(scope="module")
-def key(tmp_path_factory: pytest.TempPathFactory) -> Key:
-    return making.a_key(tmp_path_factory.mktemp("keys") / "release")
-
-
-@pytest.fixture(scope="module")
 def older(tmp_path_factory: pytest.TempPathFactory, key: Key) -> Path:
     folder = tmp_path_factory.mktemp("older")
     spec = making.weights_spec(folder, "acme", serial=1)

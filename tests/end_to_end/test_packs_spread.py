@@ -25,11 +25,6 @@ PACKS = [f"data-{number:04}.pack" for number in (1, 2, 3)]
 
 
 @pytest.fixture(scope="module")
-def key(tmp_path_factory: pytest.TempPathFactory) -> Key:
-    return making.a_key(tmp_path_factory.mktemp("keys") / "release")
-
-
-@pytest.fixture(scope="module")
 def spec(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("spec")
     return making.weights_spec(folder, "spread", FILES, serial=1)

@@ -21,11 +21,6 @@ CHANGES = ("fsync", "rename", "replace", "rmdir", "unlink", "write")
 
 
 @pytest.fixture(scope="module")
-def key(tmp_path_factory: pytest.TempPathFactory) -> Key:
-    return making.a_key(tmp_path_factory.mktemp("keys") / "release")
-
-
-@pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory, key: Key) -> Path:
     folder = tmp_path_factory.mktemp("gone")
     files = {**making.model_files("gone"), "a/b.txt": b"b", "a/c/d.txt": b"d"}

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from sealift_manifests.errors import SigningError, UsageError
 from sealift_manifests.preflight.words import acceptance_of, count
+from sealift_manifests.sizes import human
 from sealift_manifests.sshsig import PublicKey
 
 from sealift_bundler.build import BuildRequest, Built, build
@@ -21,7 +22,7 @@ from sealift_bundler.commands.options import (
     default_cache,
     parse_size,
 )
-from sealift_bundler.report import Report, counted, human
+from sealift_bundler.report import Report, counted
 from sealift_bundler.signing import Signer, signer_from_agent, signer_from_key_file
 
 

@@ -12,13 +12,14 @@ from sealift_manifests.media import Media
 from sealift_manifests.model import Manifest
 from sealift_manifests.preflight.diff import surveys_of
 from sealift_manifests.preflight.notes import needs_of
+from sealift_manifests.sizes import human
 from sealift_manifests.sshsig import verify_sshsig
 from sealift_manifests.sums import MAX_SUMS, SUMS_NAME
 from sealift_manifests.trust import NAMESPACE, Trust
 
 from sealift_bundler.commands.options import on_bundle, print_json
 from sealift_bundler.needs_text import needs_lines
-from sealift_bundler.report import counted, human
+from sealift_bundler.report import counted
 
 
 @on_bundle

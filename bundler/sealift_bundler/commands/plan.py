@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from sealift_manifests import records
 from sealift_manifests.preflight.words import acceptance_of
+from sealift_manifests.sizes import human
 
 from sealift_bundler.build import BuildRequest, plan
 from sealift_bundler.commands.options import (
@@ -23,7 +24,7 @@ from sealift_bundler.commands.options import (
 )
 from sealift_bundler.draft import Draft
 from sealift_bundler.needs_text import needs_lines
-from sealift_bundler.report import Report, counted, human
+from sealift_bundler.report import Report, counted
 from sealift_bundler.surveys import Judged, findings_text, judged_as_json, require
 
 STICKS = (16, 32, 64, 128, 256, 512)

@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 import typer
 from sealift_manifests.bundle import open_bundle
 from sealift_manifests.media import Media
+from sealift_manifests.sizes import human
 from sealift_manifests.trust import Trust
 from sealift_manifests.verify import verify_payload
 
 from sealift_bundler.commands.options import on_bundle, print_json
-from sealift_bundler.report import Report, counted, human
+from sealift_bundler.report import Report, counted
 
 
 @on_bundle

@@ -15,10 +15,11 @@ from sealift_manifests.errors import (
     SourceContentError,
     SourceUnreachableError,
 )
+from sealift_manifests.model import MANIFEST_TYPES
 from sealift_manifests.references import DOCKER_HUB, ImageReference
 
 from .auth import Authenticator
-from .documents import INDEX_TYPES, MANIFEST_TYPES, Descriptor
+from .documents import INDEX_TYPES, Descriptor
 from .transport import (
     HttpPolicy,
     HttpRequest,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import Any, Dict
 
+from sealift_manifests.sizes import human
+
 from sealift_installer.audit import AuditResult, audit
 from sealift_installer.commands import (
     Result,
@@ -15,7 +17,6 @@ from sealift_installer.commands import (
 from sealift_installer.host import Host
 from sealift_installer.host_trust import trust_to_verify
 from sealift_installer.releases import choose
-from sealift_installer.report import human
 
 HELP = "hash everything installed and compare it with the signed manifest"
 

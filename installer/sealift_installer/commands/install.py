@@ -8,6 +8,7 @@ from argparse import ArgumentParser, Namespace
 
 from sealift_manifests.bundle import INSTALLER_NAME
 from sealift_manifests.preflight.words import acceptance_of
+from sealift_manifests.sizes import human
 
 from sealift_installer.commands import (
     Result,
@@ -20,7 +21,6 @@ from sealift_installer.gpu_check import check_gpus
 from sealift_installer.host import Host
 from sealift_installer.install import InstallOptions, install
 from sealift_installer.layout import DEFAULT_CONFIG, DEFAULT_STATE
-from sealift_installer.report import human
 
 HELP = "verify a bundle, stage its weights, load its images, make it the one in use"
 

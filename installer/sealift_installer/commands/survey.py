@@ -11,12 +11,12 @@ from argparse import ArgumentParser, Namespace
 from sealift_manifests import records
 from sealift_manifests.errors import StagingError
 from sealift_manifests.preflight.survey import dump_survey, redact
+from sealift_manifests.sizes import human
 
 from sealift_installer import durable
 from sealift_installer.commands import Result
 from sealift_installer.host import Host
 from sealift_installer.preflight import summary, survey
-from sealift_installer.report import human
 
 HELP = "write down what this host is, to be carried to where bundles are made"
 

@@ -6,11 +6,11 @@ import sys
 from argparse import ArgumentParser, Namespace
 
 from sealift_manifests.errors import UsageError
+from sealift_manifests.sizes import human
 
 from sealift_installer.commands import Result, add_installed_name
 from sealift_installer.host import Host
 from sealift_installer.releases import bundles_with_releases, choose
-from sealift_installer.report import human
 from sealift_installer.uninstall import uninstall
 
 HELP = "remove a bundle: containers, volumes, images and weights no other needs"

@@ -6,12 +6,12 @@ from argparse import ArgumentParser, Namespace
 
 from sealift_manifests.bundle import open_bundle
 from sealift_manifests.media import Media
+from sealift_manifests.sizes import human
 from sealift_manifests.verify import verify_payload
 
 from sealift_installer.commands import Result, add_places, add_trust_options, named_keys
 from sealift_installer.host import Host
 from sealift_installer.host_trust import trust_to_verify
-from sealift_installer.report import human
 
 HELP = "check the signature and every byte of a bundle"
 

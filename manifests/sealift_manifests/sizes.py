@@ -1,0 +1,13 @@
+"""Numbers of bytes for people."""
+
+from __future__ import annotations
+
+
+def human(size: int) -> str:
+    """Return a number of bytes for people."""
+    value = float(size)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.2f} TiB"
