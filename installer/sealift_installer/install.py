@@ -44,6 +44,7 @@ from sealift_installer.preflight import (
     Verdict,
     accepted_fact,
     judge_gpus,
+    surveys_in,
     tell,
 )
 from sealift_installer.volumes import ensure_volume, volume_fault
@@ -119,7 +120,8 @@ def _judge(
     if plan.is_empty:
         return Verdict()
     manifest = bundle.manifest
-    verdict = judge_gpus(host, manifest, options.acceptance)
+    surveys = surveys_in(manifest, bundle.document)
+    verdict = judge_gpus(host, manifest, options.acceptance, surveys)
     verdict.require(f"{manifest.name} {manifest.version}")
     tell(host, verdict)
     return verdict
