@@ -13,6 +13,7 @@ from sealift_manifests.bundle import MANIFEST_NAME, Bundle, open_bundle
 from sealift_manifests.digests import Digest
 from sealift_manifests.errors import (
     DowngradeError,
+    DriftError,
     ManifestError,
     NotInstalledError,
     SealiftError,
@@ -223,7 +224,10 @@ def choose(layout: Layout, bundle: Optional[str]) -> Release:
 
 
 def read_release(path: str) -> Release:
-    """Read an installed release. Its signature is not checked here: audit does."""
+    """Read an installed release. Its signature is not checked here: audit does.
+
+    Raises DriftError for files that can no longer be read as what they were.
+    """
     manifest = durable.read_file(os.path.join(path, MANIFEST_NAME))
     record = durable.read_file(os.path.join(path, RECORD_NAME))
     if manifest is None or record is None:
@@ -232,11 +236,18 @@ def read_release(path: str) -> Release:
             hint="Install the bundle again.",
         )
     where = os.path.join(path, RECORD_NAME)
-    return Release(
-        path,
-        parse_manifest(manifest, os.path.join(path, MANIFEST_NAME)),
-        records.decode(ReleaseRecord, strictjson.load(record, where), where),
-    )
+    try:
+        return Release(
+            path,
+            parse_manifest(manifest, os.path.join(path, MANIFEST_NAME)),
+            records.decode(ReleaseRecord, strictjson.load(record, where), where),
+        )
+    except ManifestError as error:
+        raise DriftError(
+            f"a file of the release was changed: {error.message}",
+            hint="Do not serve it. Find out who changed it; then run install --repair "
+            "with the bundle.",
+        ) from error
 
 
 def open_release(path: str, trust: Trust, now: datetime) -> Tuple[Media, Bundle]:

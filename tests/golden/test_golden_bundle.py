@@ -10,6 +10,7 @@ from pathlib import Path
 import make
 import pytest
 from making import PYZ, Host, a_key, sealift
+from sealift_bundler.installer_zip import installer_bytes
 from sealift_installer import store, trees
 from sealift_installer.layout import Layout
 from sealift_manifests.bundle import Bundle, open_bundle
@@ -150,3 +151,14 @@ def test_todays_installer_stages_its_weights_as_coreutils_expect(golden, tmp_pat
         check = ["sha256sum", "-c", "--strict", GOLDEN / model.listing_name]
         subprocess.run(check, cwd=layout.tree(model), check=True, capture_output=True)
         assert trees.compare_names(layout.tree(model), model)[0] == {}
+
+
+def test_todays_installer_installs_it_whole(engine, tmp_path):
+    (tmp_path / PYZ).write_bytes(installer_bytes())
+    host = Host(tmp_path / "host", tmp_path / PYZ, engine=engine.socket)
+
+    try:
+        host.run("install", GOLDEN, "--key", KEYS[0]).expect(0, "1 image")
+        host.run("audit").expect(0, "clean: golden 1.0.0")
+    finally:
+        host.run("uninstall", "golden", "--yes").expect(0)

@@ -110,13 +110,14 @@ def test_a_change_is_named_by_the_audit_and_taken_back_by_a_repair(
     assert {p for p in before if after[p] != before[p]} <= varying
 
 
-def test_a_change_of_the_signed_files_themselves_is_found(whole, at_rest, line):
+@pytest.mark.parametrize("text", [b'"1.0"', b'"format"'])
+def test_a_change_of_the_signed_files_themselves_is_found(whole, at_rest, line, text):
     (path,) = (whole.state / "releases").rglob("manifest.json")
-    # In the version, so that what is there is still a manifest.
-    place = path.read_bytes().index(b'"1.0"') + 1
+    # In the version it is still a manifest; in the name of a field it is none.
+    place = path.read_bytes().index(text) + 1
     flip(path, at=place)
 
-    whole.run("audit").expect(50, "manifest.json", "install the bundle again")
+    whole.run("audit").expect(50, "manifest.json", "bundle")
 
     flip(path, at=place)
     whole.run("audit").expect(0, "clean")
