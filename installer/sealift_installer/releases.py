@@ -129,7 +129,7 @@ def _has_record(folder: str, bundle: Bundle) -> bool:
     try:
         record = read_release(folder).record
         datetime.strptime(record.installed, TIME)
-    except (ManifestError, ValueError):
+    except (DriftError, ValueError):
         return False
     return record.root == bundle.root
 
