@@ -19,6 +19,8 @@ from sealift_manifests import ustar
 from sealift_manifests.digests import Buffer
 from sealift_manifests.errors import BusyError, OutputError, SealiftError
 
+from sealift_bundler.durable import sync_directory
+
 _UNWRITABLE = (
     *(errno.EACCES, errno.EPERM, errno.EROFS),
     *(errno.EEXIST, errno.ENOTDIR, errno.EFBIG),
@@ -72,12 +74,12 @@ class DirectoryTarget:
 
     def finish(self) -> None:
         """Sync the directory; its files are synced already."""
-        _sync_directory(self.path)
+        sync_directory(self.path)
 
     def commit(self) -> Path:
         """Rename the directory to its final name."""
         self.path.rename(self._final)
-        _sync_directory(self._final.parent)
+        sync_directory(self._final.parent)
         return self._final
 
     def abandon(self) -> None:
@@ -109,7 +111,7 @@ class TarTarget:
         """Rename the archive to its final name."""
         os.close(self._fd)
         self.path.rename(self._final)
-        _sync_directory(self._final.parent)
+        sync_directory(self._final.parent)
         return self._final
 
     def abandon(self) -> None:
@@ -184,14 +186,6 @@ def _write_all(fd: int, data: Buffer) -> None:
     view = memoryview(data).cast("B")
     while view:
         view = view[os.write(fd, view) :]
-
-
-def _sync_directory(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 @contextmanager

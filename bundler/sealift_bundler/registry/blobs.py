@@ -23,6 +23,8 @@ from sealift_manifests.digests import Digest, from_hex
 from sealift_manifests.errors import SourceContentError
 from sealift_manifests.references import ImageReference
 
+from sealift_bundler.durable import sync_directory
+
 from .client import RegistryClient, wrong_bytes
 from .documents import Descriptor
 from .transport import InterruptedTransferError, Patience, read_some
@@ -126,7 +128,7 @@ class BlobFetcher:
             file.flush()
             os.fsync(file.fileno())
             os.replace(beside, final)
-        _sync_directory(self.directory)
+        sync_directory(self.directory)
         return final
 
     def _is_whole(self, path: Path, blob: Descriptor) -> bool:
@@ -248,11 +250,3 @@ def _is_named(fd: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(fd), os.lstat(path))
     except FileNotFoundError:
         return False
-
-
-def _sync_directory(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

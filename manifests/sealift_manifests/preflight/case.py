@@ -10,7 +10,6 @@ from sealift_manifests.preflight.facts import Driver, Gpu, HostFacts
 from sealift_manifests.preflight.needs import (
     ALL,
     Build,
-    GpuRequest,
     ImageNeeds,
     Needs,
     ServiceNeeds,
@@ -234,11 +233,6 @@ def image_cuda(image: ImageNeeds) -> Optional[str]:
 
 def _builds(image: ImageNeeds) -> Tuple[Build, ...]:
     return image.builds or ()
-
-
-def request_of(image: GpuImage) -> Tuple[Optional[GpuRequest], ...]:
-    """Return how the services of an image ask for GPUs, (None,) where unknown."""
-    return tuple(service.gpu for service in image.services) or (None,)
 
 
 def _has_name(gpu: Gpu, name: str) -> bool:
