@@ -83,6 +83,8 @@ def install(host: Host, places: Sequence[str], options: InstallOptions) -> Insta
     with Media(places) as media:
         bundle = open_bundle(media, trust, host.now())
         host.report.step(_introduction(bundle))
+        for doubt in bundle.doubts:
+            host.report.step(f"set aside: {doubt}")
         releases.check_serial(
             host.layout, bundle, allow_downgrade=options.downgrade_reason is not None
         )

@@ -7,35 +7,40 @@ before it is decoded.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Dict, Iterator, Mapping, Optional, Tuple
+from typing import (
+    Dict,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Protocol,
+    Tuple,
+)
 
 from sealift_manifests.codecs import RAW, decode
 from sealift_manifests.digests import Digest, digest_of
 from sealift_manifests.errors import (
     DigestMismatchError,
     ManifestError,
-    SignatureError,
+    PayloadError,
+    SealiftError,
 )
 from sealift_manifests.index import MAX_INDEX, Chunk, Index, parse_index
 from sealift_manifests.media import Media, MediaFile
 from sealift_manifests.model import MAX_MANIFEST, Manifest, parse_manifest
 from sealift_manifests.parallel import Scratch, ordered_map
-from sealift_manifests.sums import MAX_SUMS, SUMS_NAME, parse_sums
+from sealift_manifests.roots import find_root
+from sealift_manifests.sums import SUMS_NAME, parse_sums
 from sealift_manifests.trees import format_listing
-from sealift_manifests.trust import Accepted, Trust, check_signatures
+from sealift_manifests.trust import Accepted, Trust
 
 MANIFEST_NAME = "manifest.json"
 INDEX_NAME = "index.json"
 INSTALLER_NAME = "sealift-installer.pyz"
 GUIDE_NAME = "INSTALL.md"
-MAX_SIGNATURE = 16 << 10
-"""The largest accepted signature file, in bytes."""
-
-MAX_SIGNATURES = 64
-"""Each costs time before anything is trusted."""
-
 MAX_SMALL_FILE = 64 << 20
 """The largest accepted file of a bundle that is not a pack, in bytes."""
 
@@ -47,11 +52,33 @@ _RECOPY = (
 )
 
 
+class Spare(Protocol):
+    """Another source of stored bytes than the packs on the media.
+
+    Asked from several threads at once; what it gives is hashed like any other.
+    """
+
+    def holds(self, number: int) -> bool:
+        """Say whether this chunk can be had here."""
+
+    def read_stored(self, number: int, target: memoryview) -> bool:
+        """Fill `target` with the stored bytes of a chunk; say whether it could."""
+
+
+class BadCopy(NamedTuple):
+    """A file on a medium that could not give chunk `number` as it was signed."""
+
+    file: MediaFile
+    number: int
+
+
 @dataclass(frozen=True)
 class Bundle:
     """A bundle with a good signature. `root` is the digest of SHA256SUMS.
 
-    `documents` are the small signed files that were read and verified on opening.
+    `documents` are the small signed files that were read and verified on opening;
+    `doubts` says which copies of the root and its signatures were set aside. `spares`
+    are asked for what no medium has whole; `bad_copies` fills while chunks are read.
     """
 
     media: Media
@@ -62,6 +89,9 @@ class Bundle:
     manifest: Manifest
     index: Index
     documents: Mapping[str, bytes]
+    doubts: Tuple[str, ...] = ()
+    spares: Tuple[Spare, ...] = ()
+    bad_copies: List[BadCopy] = field(default_factory=list, compare=False)
 
     @property
     def unlisted(self) -> Tuple[str, ...]:
@@ -80,24 +110,57 @@ class Bundle:
         return read_document(self.media, self.sums, name, MAX_SMALL_FILE)
 
     def read_chunk(self, number: int, into: Optional[bytearray] = None) -> memoryview:
-        """Read chunk `number` once, check its stored digest, return its plain bytes.
+        """Read chunk `number`, check its stored digest, return its plain bytes.
 
         They lie at the start of `into` if it is given, which must have room for them.
         """
         chunk = self.index.chunks[number]
-        file = self.pack_file(chunk.pack)
         target = bytearray(chunk.size) if into is None else into
         stored = (
             memoryview(target)[: chunk.stored_size]
             if chunk.codec == RAW
             else _stored.take(chunk.stored_size)
         )
-        file.read_into(stored, chunk.offset)
-        if digest_of(stored) != chunk.stored_digest:
-            raise damaged_chunk(file, chunk)
+        self.read_stored(number, stored)
         if chunk.codec == RAW:
             return decode(RAW, stored, chunk.size, chunk.width)
         return decode(chunk.codec, stored, chunk.size, chunk.width, into=target)
+
+    def read_stored(self, number: int, target: memoryview) -> None:
+        """Fill `target` with the stored bytes of a chunk, from the first good source.
+
+        These are the copies of its pack on the media, then the spares; one is read
+        unless it is bad, and what was bad is noted in `bad_copies`. Raises
+        PayloadError or DigestMismatchError, that of the first copy, if none is good.
+        """
+        chunk = self.index.chunks[number]
+        errors: List[SealiftError] = []
+        for file in self.media.copies(self.index.packs[chunk.pack].name):
+            try:
+                file.read_into(target, chunk.offset)
+            except PayloadError as error:
+                errors.append(error)
+            else:
+                if digest_of(target) == chunk.stored_digest:
+                    return
+                errors.append(damaged_chunk(file, chunk))
+            self.bad_copies.append(BadCopy(file, number))
+        for spare in self.spares:
+            given = spare.read_stored(number, target)
+            if given and digest_of(target) == chunk.stored_digest:
+                return
+        if not errors:
+            self.pack_file(chunk.pack)  # Says where it was looked for.
+        raise errors[0]
+
+    def is_at_hand(self, number: int) -> bool:
+        """Say whether a medium or a spare has a place for this chunk, good or bad."""
+        chunk = self.index.chunks[number]
+        end = chunk.offset + chunk.stored_size
+        copies = self.media.copies(self.index.packs[chunk.pack].name)
+        return any(file.size >= end for file in copies) or any(
+            spare.holds(number) for spare in self.spares
+        )
 
     def read_content(self, digest: Digest) -> Iterator[memoryview]:
         """Yield the plain bytes of a file by its digest, decoded on all cores."""
@@ -110,12 +173,10 @@ def open_bundle(media: Media, trust: Trust, now: datetime) -> Bundle:
     Raises one of the trust errors (exit codes 10 to 18) and trusts nothing that
     was read before the failure.
     """
-    root = media.read(SUMS_NAME, MAX_SUMS)
-    signatures = read_signatures(media)
-    accepted = check_signatures(root, signatures, trust, now)
-    sums = parse_sums(root)
+    root = find_root(media, trust, now)
+    sums = parse_sums(root.data)
     documents = {
-        SUMS_NAME: root,
+        SUMS_NAME: root.data,
         MANIFEST_NAME: read_document(media, sums, MANIFEST_NAME, MAX_MANIFEST),
         INDEX_NAME: read_document(media, sums, INDEX_NAME, MAX_INDEX),
     }
@@ -124,46 +185,45 @@ def open_bundle(media: Media, trust: Trust, now: datetime) -> Bundle:
     check_consistent(manifest, index, sums)
     return Bundle(
         media=media,
-        root=digest_of(root),
+        root=digest_of(root.data),
         sums=sums,
-        signatures=signatures,
-        accepted=accepted,
+        signatures=root.signatures,
+        accepted=root.accepted,
+        doubts=root.doubts,
         manifest=manifest,
         index=index,
         documents=documents,
     )
 
 
-def read_signatures(media: Media) -> Dict[str, bytes]:
-    """Return the signature files over SHA256SUMS, by name."""
-    names = [
-        name
-        for name in media.names()
-        if name.startswith(SUMS_NAME + ".") and name.endswith(".sig")
-    ]
-    if len(names) > MAX_SIGNATURES:
-        raise SignatureError(
-            f"the bundle has {len(names)} signature files; at most {MAX_SIGNATURES} "
-            "are looked at",
-            hint=_RECOPY,
-        )
-    return {name: media.read(name, MAX_SIGNATURE) for name in names}
-
-
 def read_document(
     media: Media, sums: Mapping[str, Digest], name: str, limit: int
 ) -> bytes:
-    """Return a small file's bytes after comparing them with SHA256SUMS."""
+    """Return a small file's bytes: the first copy that is the one in SHA256SUMS.
+
+    Without a good copy, the error is that of the first.
+    """
     if name not in sums:
         raise ManifestError(f"{SUMS_NAME} does not list {name}", hint=_RECOPY)
-    data = media.read(name, limit)
-    if digest_of(data) != sums[name]:
-        raise DigestMismatchError(
-            f"{media.open(name).label} is not the file that was signed "
-            f"(expected {sums[name].short}, found {digest_of(data).short})",
-            hint=_RECOPY,
+    media.open(name)  # Says where it was looked for, if there is none.
+    errors: List[SealiftError] = []
+    for file in media.copies(name):
+        try:
+            data = file.read_all(limit)
+        except PayloadError as error:
+            errors.append(error)
+            continue
+        found = digest_of(data)
+        if found == sums[name]:
+            return data
+        errors.append(
+            DigestMismatchError(
+                f"{file.label} is not the file that was signed "
+                f"(expected {sums[name].short}, found {found.short})",
+                hint=_RECOPY,
+            )
         )
-    return data
+    raise errors[0]
 
 
 def damaged_chunk(file: MediaFile, chunk: Chunk) -> DigestMismatchError:

@@ -28,14 +28,25 @@ _MAX_MEMBERS = MAX_SUMS // 68
 class MediaFile:
     """A file of a bundle, open for reading: all of a file, or a tar's member.
 
-    `label` is where it lies, for people. `size` is in bytes.
+    `label` is where it lies, for people; `place` the medium it was found on, as named
+    by the user. `size` is in bytes.
     """
 
-    def __init__(self, fd: int, label: str, start: int, size: int) -> None:
+    def __init__(self, fd: int, label: str, start: int, size: int, place: str) -> None:
         self._fd = fd
         self._start = start
         self.label = label
         self.size = size
+        self.place = place
+
+    def read_all(self, limit: int) -> bytes:
+        """Return a whole small file; refuse more than `limit` bytes."""
+        if self.size > limit:
+            raise PayloadError(
+                f"{self.label} has {self.size} bytes; at most {limit} are accepted",
+                hint="This is not a file of a Sealift bundle. Do not use it.",
+            )
+        return self.read_at(0, self.size)
 
     def read_at(self, offset: int, size: int) -> bytes:
         """Return exactly `size` bytes; raise PayloadError if they cannot be read."""
@@ -78,19 +89,18 @@ class Media:
     """The files of one bundle, found on any of several media.
 
     Takes bundle directories, tar files, or directories that hold one of these. Symbolic
-    links on a medium are not followed. Use it in a `with`.
+    links on a medium are not followed. A file may be there more than once: its copies
+    are in the order of `places`. Use it in a `with`.
     """
 
     def __init__(self, paths: Iterable[str]) -> None:
         _allow_many_files()
         self._fds: List[int] = []
-        self._found: Dict[str, MediaFile] = {}
-        self._all: List[Tuple[str, MediaFile]] = []
+        self._found: Dict[str, List[MediaFile]] = {}
         self.places = tuple(paths)
         try:
             for path in self.places:
                 self._add(path)
-            self._check_same_bundle()
         except BaseException:
             self.close()
             raise
@@ -110,12 +120,12 @@ class Media:
         """Return the names of all files found, sorted."""
         return tuple(sorted(self._found))
 
-    def has(self, name: str) -> bool:
-        """Say whether any medium holds a file of this name."""
-        return name in self._found
+    def copies(self, name: str) -> Tuple[MediaFile, ...]:
+        """Return the files of this name; none if it is on no medium."""
+        return tuple(self._found.get(name, ()))
 
     def open(self, name: str) -> MediaFile:
-        """Return the file of this name, or raise PayloadError if none is there."""
+        """Return the first file of this name; raise PayloadError if none is there."""
         packs = [found for found in self._found if found.endswith(".pack")]
         if name == SUMS_NAME not in self._found and not packs:
             raise PayloadError(
@@ -129,25 +139,15 @@ class Media:
                 hint="Give every medium of the bundle on the command line, or copy "
                 "the missing file to one of them.",
             )
-        return self._found[name]
-
-    def read(self, name: str, limit: int) -> bytes:
-        """Return a whole small file; refuse more than `limit` bytes."""
-        file = self.open(name)
-        if file.size > limit:
-            raise PayloadError(
-                f"{file.label} has {file.size} bytes; at most {limit} are accepted",
-                hint="This is not a file of a Sealift bundle. Do not use it.",
-            )
-        return file.read_at(0, file.size)
+        return self._found[name][0]
 
     def _add(self, path: str) -> None:
         try:
-            place = _bundle_in(path) if os.path.isdir(path) else path
-            if os.path.isdir(place):
-                self._add_directory(place)
+            inner = _bundle_in(path) if os.path.isdir(path) else path
+            if os.path.isdir(inner):
+                self._add_directory(inner, path)
             else:
-                self._add_tar(place)
+                self._add_tar(inner, path)
         except OSError as error:
             raise PayloadError(
                 f"{path} cannot be opened: {error.strerror}",
@@ -155,17 +155,17 @@ class Media:
                 "medium is mounted.",
             ) from error
 
-    def _add_directory(self, path: str) -> None:
+    def _add_directory(self, path: str, place: str) -> None:
         with os.scandir(path) as entries:
             plain = [e for e in entries if e.is_file(follow_symlinks=False)]
         for entry in sorted(plain, key=lambda e: e.name):
             if is_outer_name(entry.name):
                 fd, size = self._open(entry.path)
-                self._keep(entry.name, MediaFile(fd, entry.path, 0, size))
+                self._keep(entry.name, MediaFile(fd, entry.path, 0, size, place))
 
-    def _add_tar(self, path: str) -> None:
+    def _add_tar(self, path: str, place: str) -> None:
         fd, total = self._open(path)
-        archive = MediaFile(fd, path, 0, total)
+        archive = MediaFile(fd, path, 0, total, place)
         try:
             for base, file in _members(archive, fd, total):
                 self._keep(base, file)
@@ -188,19 +188,7 @@ class Media:
         return fd, status.st_size
 
     def _keep(self, name: str, file: MediaFile) -> None:
-        self._all.append((name, file))
-        self._found.setdefault(name, file)
-
-    def _check_same_bundle(self) -> None:
-        roots = [file for name, file in self._all if name == SUMS_NAME]
-        texts = {file.read_at(0, min(file.size, 1 << 20)) for file in roots}
-        if len(texts) > 1:
-            raise PayloadError(
-                "these are media of different bundles: "
-                + ", ".join(file.label for file in roots),
-                hint=f"Media of one bundle carry the same {SUMS_NAME}. Give the media "
-                "of one bundle only.",
-            )
+        self._found.setdefault(name, []).append(file)
 
 
 def _allow_many_files() -> None:
@@ -228,7 +216,8 @@ def _members(
         names.add(base.lower())
         if len(names) > _MAX_MEMBERS:
             raise ValueError("it has more members than a bundle has files")
-        yield base, MediaFile(fd, f"{archive.label}:{name}", start, size)
+        label = f"{archive.label}:{name}"
+        yield base, MediaFile(fd, label, start, size, archive.place)
 
 
 def _bundle_in(path: str) -> str:

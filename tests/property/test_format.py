@@ -294,19 +294,19 @@ class OneByteOff:
         return getattr(self._media, name)
 
     def open(self, name: str) -> Any:
-        file = self._media.open(name)
-        return _Changed(file, self._at, self._mask) if name == self._name else file
+        return self.copies(name)[0]
 
-    def read(self, name: str, limit: int) -> bytes:
-        file = self.open(name)
-        assert file.size <= limit
-        return bytes(file.read_at(0, file.size))
+    def copies(self, name: str) -> tuple[Any, ...]:
+        files = self._media.copies(name)
+        if name != self._name:
+            return files
+        return tuple(_Changed(file, self._at, self._mask) for file in files)
 
 
 class _Changed(MediaFile):
     def __init__(self, file: MediaFile, at: int, mask: int) -> None:
         self._file, self._at, self._mask = file, at, mask
-        self.label, self.size = file.label, file.size
+        self.label, self.size, self.place = file.label, file.size, file.place
 
     def read_into(self, target: memoryview, offset: int) -> None:
         self._file.read_into(target, offset)

@@ -56,7 +56,7 @@ def test_a_file_is_read_to_the_last_byte_and_not_beyond(tmp_path: Path):
     path = tmp_path / "pack"
     path.write_bytes(b"0123456789")
     fd = os.open(path, os.O_RDONLY)
-    file = MediaFile(fd, "pack", 2, 8)
+    file = MediaFile(fd, "pack", 2, 8, "here")
     target = memoryview(bytearray(8))
 
     file.read_into(target, 0)

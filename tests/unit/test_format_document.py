@@ -21,16 +21,12 @@ from making import Key, a_key, build, flip, model_files, noise, resign, weights_
 from sealift_bundler.target import open_target
 from sealift_manifests import index as index_module
 from sealift_manifests import model, sums
-from sealift_manifests.bundle import (
-    MAX_SIGNATURE,
-    MAX_SIGNATURES,
-    MAX_SMALL_FILE,
-    open_bundle,
-)
+from sealift_manifests.bundle import MAX_SMALL_FILE, open_bundle
 from sealift_manifests.codecs import CODECS
 from sealift_manifests.errors import SignatureError
 from sealift_manifests.media import Media
 from sealift_manifests.names import volume_name
+from sealift_manifests.roots import MAX_SIGNATURE, MAX_SIGNATURES
 from sealift_manifests.trust import NAMESPACE, Trust
 
 ROOT = Path(__file__).resolve().parents[2]

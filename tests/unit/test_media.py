@@ -18,23 +18,25 @@ def a_bundle(folder: Path, **files: bytes) -> Path:
     return folder
 
 
-def test_files_are_found_on_any_medium_and_the_first_counts(tmp_path):
+def test_files_are_found_on_any_medium_and_copies_in_the_order_of_the_media(tmp_path):
     one = a_bundle(tmp_path / "one", a=b"1", both=b"first")
     two = a_bundle(tmp_path / "two", b=b"2", both=b"second")
 
     with Media([str(one), str(two)]) as media:
         assert media.names() == ("SHA256SUMS", "a", "b", "both")
-        assert [media.read(name, 9) for name in ("a", "b", "both")] == [
-            *(b"1", b"2"),
+        assert [file.read_all(9) for file in media.copies("both")] == [
             b"first",
+            b"second",
         ]
+        assert media.open("both").place == str(one)
+        assert media.open("b").read_all(9) == b"2"
 
 
 def test_the_one_bundle_in_a_folder_is_found_and_two_are_not_chosen_from(tmp_path):
     a_bundle(tmp_path / "usb/one", a=b"1")
 
     with Media([str(tmp_path / "usb")]) as media:
-        assert media.has("a")
+        assert media.copies("a")
 
     a_bundle(tmp_path / "usb/two")
     with pytest.raises(PayloadError, match="several bundles"):
@@ -76,15 +78,7 @@ def test_reading_is_exact_and_limited(tmp_path):
         with pytest.raises(PayloadError, match="ends at byte 10"):
             media.open("a").read_at(8, 4)
         with pytest.raises(PayloadError, match="at most 9"):
-            media.read("a", 9)
-
-
-def test_media_of_two_bundles_are_not_mixed(tmp_path):
-    one, two = a_bundle(tmp_path / "one"), a_bundle(tmp_path / "two")
-    (two / "SHA256SUMS").write_bytes(b"others\n")
-
-    with pytest.raises(PayloadError, match="different bundles"):
-        Media([str(one), str(two)])
+            media.open("a").read_all(9)
 
 
 def test_a_place_that_is_not_there_is_named(tmp_path):

@@ -137,7 +137,7 @@ def test_nothing_has_the_final_name_before_the_end(tmp_path, tar):
 
     assert final.exists()
     with Media([str(final)]) as media:
-        assert media.read("data-0001.pack", 1000) == b"x" * 700
+        assert media.open("data-0001.pack").read_all(1000) == b"x" * 700
 
 
 @pytest.mark.parametrize("tar", [False, True], ids=["directory", "tar"])

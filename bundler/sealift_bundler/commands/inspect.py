@@ -6,12 +6,13 @@ from datetime import UTC, datetime
 
 import typer
 from sealift_manifests import records
-from sealift_manifests.bundle import Bundle, open_bundle, read_signatures
+from sealift_manifests.bundle import Bundle, open_bundle
 from sealift_manifests.errors import UntrustedKeyError
 from sealift_manifests.media import Media
 from sealift_manifests.model import Manifest
 from sealift_manifests.preflight.diff import surveys_of
 from sealift_manifests.preflight.notes import needs_of
+from sealift_manifests.roots import read_signatures
 from sealift_manifests.sizes import human
 from sealift_manifests.sshsig import verify_sshsig
 from sealift_manifests.sums import MAX_SUMS, SUMS_NAME
@@ -97,10 +98,10 @@ def _host_lines(manifest: Manifest) -> list[str]:
 
 def _signers_of(media: Media) -> Trust:
     """Return trust in whoever signed: to look inside, never to install."""
-    root = media.read(SUMS_NAME, MAX_SUMS)
+    root = media.open(SUMS_NAME).read_all(MAX_SUMS)
     keys = [
         verify_sshsig(armored, root, NAMESPACE).fingerprint
-        for name, armored in read_signatures(media).items()
+        for name, armored in read_signatures(media, media.places).items()
         if not name.endswith(".p384.sig")
     ]
     if not keys:
