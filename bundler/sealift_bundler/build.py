@@ -34,9 +34,9 @@ from sealift_manifests.verify import verify_payload
 
 from sealift_bundler import __version__
 from sealift_bundler.compose import Stack
-from sealift_bundler.draft import Draft, draft, resolve_sources
+from sealift_bundler.draft import Draft, Resolved, draft, resolve_sources
 from sealift_bundler.gather_images import GatheredImage, gather_images, image_pins
-from sealift_bundler.gather_models import Workplace, gather_models, model_pins
+from sealift_bundler.gather_models import gather_models, model_pins
 from sealift_bundler.guide import install_guide
 from sealift_bundler.installer_zip import installer_bytes
 from sealift_bundler.lock import (
@@ -63,6 +63,7 @@ from sealift_bundler.surveys import (
     require,
 )
 from sealift_bundler.target import Target, open_target
+from sealift_bundler.workplace import Workplace
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def build(request: BuildRequest, report: Report) -> Built:
             index = packer.finish()
         clock.lap("pack")
         judged = _judge(job, needs_of(manifest))
-        lock = _lock(job, gathered, manifest)
+        lock = _lock(job, gathered, manifest, resolved)
         others: dict[str, bytes | Digest] = {**documents, **packer.pack_digests}
         root = _describe(target, manifest, index, others, job.signers)
         clock.lap("sign")
@@ -201,11 +202,13 @@ def _prepare(
     return _Job(request, spec, stack, place, signers, surveys)
 
 
-def _lock(job: _Job, gathered: _Gathered, manifest: Manifest) -> Lock:
+def _lock(
+    job: _Job, gathered: _Gathered, manifest: Manifest, resolved: Resolved
+) -> Lock:
     """Return the lock of what was built; with `--locked` it must be the old one."""
     built = Lock.of(
         [
-            *model_pins(manifest.models, job.spec, job.place),
+            *model_pins(manifest.models, job.spec, job.place, resolved.models),
             *image_pins(gathered.images, manifest.images, job.spec),
         ]
     )

@@ -18,25 +18,27 @@ from sealift_bundler.compose import Stack
 from sealift_bundler.engine.client import open_engine
 from sealift_bundler.engine.save import inspect_image
 from sealift_bundler.gather_images import resolve_images
-from sealift_bundler.gather_models import Workplace, resolve_models
+from sealift_bundler.gather_models import ResolvedModel, resolve_models
+from sealift_bundler.gather_ollama import OllamaModels
 from sealift_bundler.image_facts import image_config
 from sealift_bundler.insides.needs import ImageConfig, image_needs
 from sealift_bundler.models.files import ModelFile
 from sealift_bundler.models.hub import select
 from sealift_bundler.models.hub_download import snapshot
-from sealift_bundler.models.hub_values import HubFile, HubRevision
+from sealift_bundler.models.hub_values import HubRevision
 from sealift_bundler.models.local import scan_directory
 from sealift_bundler.models.serving import SMALL_FILES, serving_needs
 from sealift_bundler.registry import ResolvedImage
 from sealift_bundler.serving.services import services_needs
 from sealift_bundler.spec import Spec
+from sealift_bundler.workplace import Workplace
 
 
 @dataclass(frozen=True)
 class Resolved:
     """What the names in a spec mean now: commits and manifests."""
 
-    models: Mapping[str, HubRevision]
+    models: Mapping[str, ResolvedModel]
     images: Mapping[str, ResolvedImage]
 
 
@@ -108,9 +110,13 @@ def _model_items(
 ) -> Iterator[Item]:
     for model in models:
         size = sum(file.size for file in files[model.name])
-        revision = resolved.models.get(model.name)
-        about = f"{revision.repo}@{revision.commit[:12]}" if revision else "local"
-        yield Item("model", model.name, size, size if revision else 0, about)
+        found = resolved.models.get(model.name)
+        about, is_here = "local", True
+        if isinstance(found, HubRevision):
+            about, is_here = f"{found.repo}@{found.commit[:12]}", False
+        elif found:
+            about, is_here = found.names, found.store is not None
+        yield Item("model", model.name, size, 0 if is_here else size, about)
 
 
 def _image_items(images: tuple[ImageNeeds, ...]) -> Iterator[Item]:
@@ -126,6 +132,10 @@ def _files(
 ) -> list[ModelFile]:
     """Return a model's files; of those on the Hub only the small ones are here."""
     model, revision = spec.models[name], resolved.models.get(name)
+    if isinstance(revision, OllamaModels):
+        return [
+            ModelFile(path, size, _not_here(path)) for path, size in revision.files()
+        ]
     if revision is None:
         assert model.path is not None, "a model has a repo or a path"
         tree = select(scan_directory(model.path).files, model.include, model.ignore)
@@ -136,14 +146,14 @@ def _files(
     return [
         ModelFile.at(file.path, places[file.path])
         if file.path in places
-        else ModelFile(file.path, file.size, _not_here(file))
+        else ModelFile(file.path, file.size, _not_here(file.path))
         for file in chosen
     ]
 
 
-def _not_here(file: HubFile) -> Callable[[], BinaryIO]:
+def _not_here(path: str) -> Callable[[], BinaryIO]:
     def opened() -> BinaryIO:
-        raise AssertionError(f"{file.path} is not fetched for a plan")
+        raise AssertionError(f"{path} is not fetched for a plan")
 
     return opened
 

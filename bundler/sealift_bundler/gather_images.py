@@ -16,10 +16,10 @@ from sealift_manifests.references import parse_reference
 from sealift_bundler.engine.build import BuildRequest, build_image
 from sealift_bundler.engine.client import open_engine
 from sealift_bundler.engine.save import inspect_image
-from sealift_bundler.gather_models import Workplace
 from sealift_bundler.lock import ImagePin, LocalPin, image_pin
 from sealift_bundler.registry import ResolvedImage, fetch, resolve
 from sealift_bundler.spec import BuildSpec, Spec
+from sealift_bundler.workplace import Workplace
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from sealift_manifests.errors import SourceContentError
 from sealift_manifests.model import ModelEntry, ModelSource
 
-from sealift_bundler.lock import LocalPin, Lock, ModelPin, local_path, model_pin
+from sealift_bundler.gather_ollama import (
+    OllamaModels,
+    gather_ollama,
+    ollama_pins,
+    resolve_ollama,
+)
+from sealift_bundler.lock import LocalPin, ModelPin, OllamaPin, local_path, model_pin
 from sealift_bundler.models.content_check import expected_check
 from sealift_bundler.models.hub import resolve_revision, select
 from sealift_bundler.models.hub_download import snapshot
@@ -17,58 +22,57 @@ from sealift_bundler.models.hub_values import HubFile, HubRevision
 from sealift_bundler.models.local import scan_directory
 from sealift_bundler.models.safetensors_header import read_header
 from sealift_bundler.pack_models import GatheredModel, SourceFile, inspect_files
-from sealift_bundler.report import Report
 from sealift_bundler.spec import ModelSpec, Spec
+from sealift_bundler.workplace import Workplace
 
 _SMALL = 64 << 20
 """Files up to this many bytes are read again without a thought."""
 _BLOCK = 1 << 20
 
 
-@dataclass(frozen=True)
-class Workplace:
-    """What a build works with beside its spec: places, the lock, whom it tells.
-
-    `epoch` is the time, in seconds since 1970, that image builds may see.
-    """
-
-    directory: Path
-    cache: Path
-    lock: Lock
-    update: bool
-    insecure: frozenset[str]
-    epoch: int
-    report: Report
+ResolvedModel = HubRevision | OllamaModels
 
 
-def resolve_models(spec: Spec, place: Workplace) -> dict[str, HubRevision]:
-    """Return the commit of every model from the Hub; nothing is fetched."""
-    return {
-        name: _resolve(name, model, place)
-        for name, model in sorted(spec.models.items())
-        if model.huggingface
-    }
+def resolve_models(spec: Spec, place: Workplace) -> dict[str, ResolvedModel]:
+    """Return what the names of models mean now; no weights are fetched."""
+    found: dict[str, ResolvedModel] = {}
+    for name, model in sorted(spec.models.items()):
+        if model.huggingface:
+            found[name] = _resolve(name, model, place)
+        elif model.ollama:
+            found[name] = resolve_ollama(name, model.ollama, place)
+    return found
 
 
 def gather_models(
-    spec: Spec, place: Workplace, revisions: Mapping[str, HubRevision]
+    spec: Spec, place: Workplace, resolved: Mapping[str, ResolvedModel]
 ) -> list[GatheredModel]:
     """Return each model of the spec with its files here."""
-    return [
-        _from_hub(name, model, revisions[name], place)
-        if name in revisions
-        else _from_directory(name, model, place)
-        for name, model in sorted(spec.models.items())
-    ]
+    gathered = []
+    for name, model in sorted(spec.models.items()):
+        found = resolved.get(name)
+        if isinstance(found, HubRevision):
+            gathered.append(_from_hub(name, model, found, place))
+        elif found:
+            gathered.append(gather_ollama(name, found, place))
+        else:
+            gathered.append(_from_directory(name, model, place))
+    return gathered
 
 
 def model_pins(
-    models: Sequence[ModelEntry], spec: Spec, place: Workplace
-) -> Iterator[ModelPin | LocalPin]:
+    models: Sequence[ModelEntry],
+    spec: Spec,
+    place: Workplace,
+    resolved: Mapping[str, ResolvedModel],
+) -> Iterator[ModelPin | OllamaPin | LocalPin]:
     """Yield what the lock is to say of these models."""
     for model in models:
         source, path = model.source, spec.models[model.name].path
-        if path:
+        found = resolved.get(model.name)
+        if isinstance(found, OllamaModels):
+            yield from ollama_pins(model.name, found)
+        elif path:
             written = local_path(path, place.directory)
             yield LocalPin("models", model.name, written, model.tree)
         else:

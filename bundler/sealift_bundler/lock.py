@@ -21,6 +21,7 @@ from sealift_manifests.errors import (
     SpecError,
 )
 
+from sealift_bundler.ollama.names import read_name
 from sealift_bundler.spec import ImageSpec, ModelSpec, Spec
 
 FORMAT = 1
@@ -45,6 +46,25 @@ class ModelPin:
     def source(self) -> str:
         """What the spec says; the pin holds as long as it says so."""
         return f"{self.repo} at {self.revision}"
+
+
+@dataclass(frozen=True, order=True)
+class OllamaPin:
+    """The manifest that the name of an Ollama model meant; `name` is the spec's key."""
+
+    name: str
+    reference: str
+    manifest_digest: Digest
+
+    @property
+    def where(self) -> str:
+        """The place in the spec."""
+        return ollama_place(self.name, self.reference)
+
+    @property
+    def source(self) -> str:
+        """What the spec says; the pin holds as long as it says so."""
+        return self.reference
 
 
 @dataclass(frozen=True, order=True)
@@ -86,7 +106,7 @@ class LocalPin:
         return f"{self.section}.{self.name}"
 
 
-Pin = ModelPin | ImagePin | LocalPin
+Pin = ModelPin | OllamaPin | ImagePin | LocalPin
 
 
 @dataclass(frozen=True)
@@ -97,6 +117,7 @@ class Lock:
     models: tuple[ModelPin, ...] = ()
     images: tuple[ImagePin, ...] = ()
     local: tuple[LocalPin, ...] = ()
+    ollama: tuple[OllamaPin, ...] = ()
 
     @classmethod
     def of(cls, pins: Iterable[Pin]) -> Lock:
@@ -111,6 +132,7 @@ class Lock:
                 )
             ),
             local=tuple(sorted(p for p in pins if isinstance(p, LocalPin))),
+            ollama=tuple(sorted(p for p in pins if isinstance(p, OllamaPin))),
         )
 
     @classmethod
@@ -158,6 +180,7 @@ class Lock:
     def pins(self) -> Iterator[Pin]:
         """Yield every pin."""
         yield from self.models
+        yield from self.ollama
         yield from self.images
         yield from self.local
 
@@ -182,6 +205,11 @@ def model_pin(
     return pin
 
 
+def ollama_place(name: str, reference: str) -> str:
+    """Return where a pin of an Ollama model stands: one key may have several."""
+    return f"models.{name}.ollama.{reference}"
+
+
 def image_pin(
     lock: Lock, name: str, spec: Spec, *, update: bool = False
 ) -> ImagePin | None:
@@ -196,8 +224,9 @@ def image_pin(
 def sources_of(spec: Spec, directory: Path) -> dict[str, str]:
     """Return what the spec says of each source, by its place, as pins say it."""
     models = {
-        f"models.{name}": _model_source(model, directory)
+        where: source
         for name, model in spec.models.items()
+        for where, source in _model_sources(name, model, directory)
     }
     images = {
         f"images.{name}": _image_source(name, image, spec)
@@ -247,14 +276,21 @@ def _raise_if(drift: list[str]) -> None:
 def _shown(pin: Pin) -> str:
     if isinstance(pin, ModelPin):
         return f"{pin.source}, commit {pin.commit[:12]}"
-    digest = pin.manifest_digest if isinstance(pin, ImagePin) else pin.digest
+    digest = pin.digest if isinstance(pin, LocalPin) else pin.manifest_digest
     return f"{pin.source}, {digest.short}"
 
 
-def _model_source(model: ModelSpec, directory: Path) -> str:
-    if model.path:
-        return local_path(model.path, directory)
-    return f"{model.huggingface} at {model.revision}"
+def _model_sources(
+    name: str, model: ModelSpec, directory: Path
+) -> Iterator[tuple[str, str]]:
+    if model.ollama:
+        for written in model.ollama.models:
+            reference = read_name(written).familiar
+            yield ollama_place(name, reference), reference
+    elif model.path:
+        yield f"models.{name}", local_path(model.path, directory)
+    else:
+        yield f"models.{name}", f"{model.huggingface} at {model.revision}"
 
 
 def _image_source(name: str, image: ImageSpec, spec: Spec) -> str:

@@ -10,9 +10,9 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from sealift_manifests.digests import digest_of
+from sealift_manifests.digests import Buffer, Digest, digest_of
 from sealift_manifests.errors import SourceContentError
 from sealift_manifests.model import ModelEntry, ModelFile, ModelSource
 from sealift_manifests.paths import check_inner_paths
@@ -22,7 +22,6 @@ from sealift_manifests.verify import Progress
 
 from sealift_bundler.chunking import cut_plain, cut_tensors
 from sealift_bundler.models import files as checked
-from sealift_bundler.models.content_check import ContentCheck
 from sealift_bundler.models.content_policy import Kind, check_content
 from sealift_bundler.models.facts import model_facts
 from sealift_bundler.models.safetensors_header import read_header
@@ -31,18 +30,35 @@ from sealift_bundler.pack import Packed, Packer
 from sealift_bundler.reading import Buffers, read_pieces
 
 
+class Check(Protocol):
+    """Compares a file with what its source promised; raises SourceContentError."""
+
+    @property
+    def wants_bytes(self) -> bool:
+        """Whether it must see the bytes: `update`, then `finish`."""
+
+    def update(self, buffer: Buffer) -> None:
+        """Take the next bytes."""
+
+    def finish(self) -> None:
+        """Compare what was taken."""
+
+    def finish_with(self, size: int, digest: Digest) -> None:
+        """Compare with bytes that were measured elsewhere."""
+
+
 @dataclass(frozen=True)
 class SourceFile:
     """A file of a model on this machine.
 
-    `blob` is its name in a Hub cache; `check` compares it with what the Hub says.
+    `blob` is its name in a Hub cache; `check` compares it with what its source says.
     """
 
     path: str
     source: Path
     size: int
     blob: str | None = None
-    check: ContentCheck | None = None
+    check: Check | None = None
 
 
 @dataclass(frozen=True)
@@ -97,7 +113,7 @@ class PackedModel:
     def finish(self) -> tuple[ModelEntry, bytes]:
         """Return its entry and its checksum list, once the packer was drained.
 
-        Raises SourceContentError when a file is not what the Hub promised.
+        Raises SourceContentError when a file is not what its source promised.
         """
         for file, packed in self.taken:
             if file.check and file.check.wants_bytes:

@@ -26,6 +26,8 @@ from pydantic import (
 from sealift_manifests.paths import is_label, is_version
 from sealift_manifests.references import qualify, read_reference
 
+from sealift_bundler.ollama.names import read_name
+
 SCHEMA_NAME = ".sealift.schema.json"
 """What `sealift init` calls the schema that it writes beside a spec."""
 
@@ -75,6 +77,24 @@ LocalPath = Annotated[
     Path, BeforeValidator(_placed), WithJsonSchema({"type": "string"})
 ]
 Texts = Annotated[tuple[Text, ...], Field(strict=False)]
+_TEXTS = {"type": "array", "items": {"type": "string"}, "minItems": 1}
+_OLLAMA_SCHEMA = WithJsonSchema(
+    {
+        "anyOf": [
+            {"type": "string"},
+            _TEXTS,
+            {
+                "type": "object",
+                "additionalProperties": False,
+                "properties": {
+                    "model": {"type": "string"},
+                    "models": _TEXTS,
+                    "store": {"type": "string"},
+                },
+            },
+        ]
+    }
+)
 Risk = Literal["pickle", "code"]
 Platform = Literal["linux/amd64", "linux/arm64"]
 
@@ -99,8 +119,49 @@ class _Part(BaseModel):
         return self
 
 
+def _ollama(value: Any) -> Any:
+    """Take the short forms: a name, or a list of names."""
+    if isinstance(value, str):
+        return {"models": [value]}
+    if isinstance(value, list):
+        return {"models": value}
+    if isinstance(value, dict) and set(value) == {"store", "model"}:
+        one = value["model"]
+        return {
+            "store": value["store"],
+            "models": [one] if isinstance(one, str) else one,
+        }
+    return value
+
+
+def _ollama_name(text: str) -> str:
+    read_name(text)
+    return text
+
+
+class OllamaSpec(_Part):
+    """Models of Ollama that a container sees as one store."""
+
+    models: Annotated[
+        tuple[Annotated[Text, AfterValidator(_ollama_name)], ...],
+        Field(strict=False),
+    ]
+    """Names with tags, such as llama3.2:1b; `model` for a single one."""
+    store: LocalPath | None = None
+    """Take them from this store (OLLAMA_MODELS), not from their registry."""
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> OllamaSpec:
+        if not self.models:
+            raise ValueError("names no model")
+        names = [read_name(name).familiar for name in self.models]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"names twice: {', '.join(twice)}")
+        return self
+
+
 class ModelSpec(_Part):
-    """A model: a Hugging Face repo at a revision, or a local directory."""
+    """A model: a Hugging Face repo, models of Ollama, or a local directory."""
 
     huggingface: Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)?$")] | None = None
     """Repo on the Hugging Face Hub: organisation/name."""
@@ -108,6 +169,10 @@ class ModelSpec(_Part):
     """Tag, branch or commit of the repo; the lock file pins the commit."""
     path: LocalPath | None = None
     """A directory on this machine."""
+    ollama: Annotated[OllamaSpec, BeforeValidator(_ollama), _OLLAMA_SCHEMA] | None = (
+        None
+    )
+    """Models of Ollama: NAME:TAG, a list of these, or a store to take them from."""
     include: Texts = ()
     """Take only files that match one of these patterns."""
     ignore: Texts = ()
@@ -120,14 +185,17 @@ class ModelSpec(_Part):
     @classmethod
     def key_faults(cls, value: Mapping[str, Any]) -> Iterator[str]:
         """Yield what is wrong with the keys that are given, whatever they hold."""
-        if ("huggingface" in value) == ("path" in value):
-            yield "give one of huggingface and path"
+        if len({"huggingface", "path", "ollama"} & set(value)) != 1:
+            yield "give one of huggingface, path and ollama"
         if "huggingface" in value and "revision" not in value:
             yield "revision is missing; give a tag or, best, a 40-digit commit"
         if "revision" in value and "huggingface" not in value:
             yield "revision goes with huggingface only"
-        if "path" in value and str(value.get("layout")) == "hf-cache":
+        if "huggingface" not in value and str(value.get("layout")) == "hf-cache":
             yield "layout hf-cache goes with huggingface only; use flat"
+        for key in ("include", "ignore", "allow"):
+            if "ollama" in value and key in value:
+                yield f"{key} does not go with ollama: a model is taken whole"
 
 
 class BuildSpec(_Part):

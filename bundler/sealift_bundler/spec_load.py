@@ -16,6 +16,7 @@ from sealift_bundler.spec import (
     BuildSpec,
     ImageSpec,
     ModelSpec,
+    OllamaSpec,
     Spec,
     drop_empty,
     same_references,
@@ -118,6 +119,7 @@ def _keys_at(place: Place) -> list[str]:
     parts: dict[int, type[BaseModel]] = {0: Spec}
     if place[:1] == ("models",):
         parts[2] = ModelSpec
+        parts[3] = OllamaSpec
     if place[:1] == ("images",):
         parts[2] = ImageSpec
         parts[3] = BuildSpec
@@ -172,10 +174,14 @@ def _missing_files(value: Any, base: Path) -> list[Fault]:
 
     for key, entry in _entries(value, "models"):
         look(("models", key, "path"), entry.get("path"), "directory")
+        ollama = entry.get("ollama")
+        if isinstance(ollama, Mapping):
+            at: Place = ("models", key, "ollama", "store")
+            look(at, ollama.get("store"), "directory")
     for key, entry in _entries(value, "images"):
         build = entry.get("build")
         if isinstance(build, Mapping):
-            at: Place = ("images", key, "build")
+            at = ("images", key, "build")
             context = look((*at, "context"), build.get("context"), "directory")
             dockerfile = build.get("dockerfile", "Dockerfile")
             if context and isinstance(dockerfile, str):

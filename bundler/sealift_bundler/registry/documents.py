@@ -112,6 +112,18 @@ def parse_document(
     return ImageManifest(media_type, config, layers)
 
 
+def read_descriptors(
+    data: bytes, *, name: str
+) -> tuple[Descriptor, tuple[Descriptor, ...]]:
+    """Return config and layers of a manifest of any artifact, whatever their kinds."""
+    document = _load(data, name)
+    layers = enumerate(_array(document, "layers", name), start=1)
+    return (
+        _descriptor(member(document, "config", name), f"the config of {name}"),
+        tuple(_descriptor(value, f"layer {n} of {name}") for n, value in layers),
+    )
+
+
 def platform_of_config(data: bytes, *, name: str) -> Platform:
     """Return the platform that an image config says it is for."""
     config = _load(data, f"the config of {name}")

@@ -7,17 +7,30 @@ from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
+from typing import Protocol
 
 from sealift_manifests.digests import Digest
 from sealift_manifests.errors import OutputError
+from sealift_manifests.references import ImageReference
 
 from .blobs import BlobFetcher, Progress, Tally
 from .client import RegistryClient
 from .documents import Descriptor
-from .resolve import ResolvedImage
 from .transport import HttpPolicy
 
 _THREADS = 4
+
+
+class Fetchable(Protocol):
+    """Something of which a registry has the blobs."""
+
+    @property
+    def reference(self) -> ImageReference:
+        """The registry, and the repository in it."""
+
+    @property
+    def blobs(self) -> tuple[Descriptor, ...]:
+        """What to fetch, each blob once."""
 
 
 def _silent(_bytes_done: int, /) -> None:
@@ -25,7 +38,7 @@ def _silent(_bytes_done: int, /) -> None:
 
 
 def fetch(
-    resolved: ResolvedImage,
+    resolved: Fetchable,
     blob_dir: Path,
     progress: Progress = _silent,
     *,
