@@ -16,6 +16,7 @@ from sealift_installer.commands import (
     audit,
     gpu_check,
     install,
+    ollama_merge,
     preflight,
     start,
     status,
@@ -40,6 +41,7 @@ COMMANDS = {
     "stop": stop,
     "status": status,
     "audit": audit,
+    "ollama-merge": ollama_merge,
     "uninstall": uninstall,
 }
 
