@@ -27,7 +27,8 @@ class GatheredImage:
     """An image that is here. `blobs` and `resolved` are those of a pulled one.
 
     `reference` is the one of the spec; `size` is in bytes, an estimate for images
-    in the engine. `secrets` are files whose values must not be in it.
+    in the engine. `secrets` are files whose values must not be in it; `not_secret`
+    are patterns of files that only look as if they held some.
     """
 
     name: str
@@ -38,6 +39,7 @@ class GatheredImage:
     resolved: ResolvedImage | None = None
     blobs: Mapping[Digest, Path] | None = None
     secrets: Mapping[str, Path] = field(default_factory=dict)
+    not_secret: tuple[str, ...] = ()
 
 
 def resolve_images(spec: Spec, place: Workplace) -> dict[str, ResolvedImage]:
@@ -118,6 +120,7 @@ def _pulled(
         size=resolved.size,
         resolved=resolved,
         blobs=blobs,
+        not_secret=spec.images[name].not_secret,
     )
 
 
@@ -161,4 +164,5 @@ def _in_engine(name: str, spec: Spec) -> GatheredImage:
         platform=spec.platform,
         size=found.size,
         secrets=image.build.secrets if image.build else {},
+        not_secret=image.not_secret,
     )

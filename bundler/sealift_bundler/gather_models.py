@@ -153,5 +153,7 @@ def _from_directory(name: str, model: ModelSpec, place: Workplace) -> GatheredMo
 def _gathered(
     name: str, model: ModelSpec, source: ModelSource, files: tuple[SourceFile, ...]
 ) -> GatheredModel:
-    accepted, facts = inspect_files(name, files, frozenset(model.allow))
+    accepted, facts = inspect_files(
+        name, files, frozenset(model.allow), model.not_secret
+    )
     return GatheredModel(name, model.layout, source, files, accepted, facts)

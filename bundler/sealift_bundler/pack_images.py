@@ -18,17 +18,19 @@ from sealift_manifests.preflight.notes import IMAGE_NOTE, image_needs_facts
 from sealift_manifests.references import qualify, unique_reference
 from sealift_manifests.verify import Progress
 
+from sealift_bundler import registry
 from sealift_bundler.chunking import CHUNK_SIZE
 from sealift_bundler.engine.archive import Readable
-from sealift_bundler.engine.build import check_no_secrets
+from sealift_bundler.engine.build import check_no_secrets, secret_values
 from sealift_bundler.engine.client import open_engine
 from sealift_bundler.engine.save import save_image
 from sealift_bundler.gather_images import GatheredImage
 from sealift_bundler.image_facts import image_config, image_facts
 from sealift_bundler.insides.layers import LayerView, merged
 from sealift_bundler.insides.needs import ImageConfig, image_needs, with_insides
+from sealift_bundler.leaks.check import check_image
 from sealift_bundler.pack import Packed, Packer
-from sealift_bundler.registry import ResolvedImage, verify_layers
+from sealift_bundler.registry import LayerFacts, ResolvedImage, verify_layers
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,8 @@ def _pack_blobs(
     facts = verify_layers(
         resolved.config_bytes, resolved.layers, open_blob, image=f"image {image.name}"
     )
+    views = tuple(found.view for found in facts)
+    check_image(image.name, resolved.config_bytes, views, image.not_secret)
     packer.add_bytes(resolved.manifest)
     packed = {
         blob.digest: packer.add(_file_pieces(places[blob.digest], progress))
@@ -110,16 +114,7 @@ def _pack_blobs(
     }
     packer.drain()
     _check_packed(packed, image)
-    layers = tuple(
-        LayerEntry(
-            layer.media_type,
-            layer.digest,
-            layer.size,
-            found.diff_id,
-            found.uncompressed_size,
-        )
-        for layer, found in zip(resolved.layers, facts, strict=True)
-    )
+    layers = tuple(map(_layer_entry, resolved.layers, facts))
     return _Parts(
         Descriptor(
             resolved.media_type, resolved.manifest_digest, len(resolved.manifest)
@@ -127,8 +122,18 @@ def _pack_blobs(
         resolved.config_bytes,
         resolved.config.media_type,
         layers,
-        tuple(found.view for found in facts),
+        views,
         resolved.index_digest,
+    )
+
+
+def _layer_entry(layer: registry.Descriptor, found: LayerFacts) -> LayerEntry:
+    return LayerEntry(
+        layer.media_type,
+        layer.digest,
+        layer.size,
+        found.diff_id,
+        found.uncompressed_size,
     )
 
 
@@ -149,8 +154,15 @@ def _pack_saved(packer: Packer, image: GatheredImage, progress: Progress) -> _Pa
         return taken.digest, taken.size
 
     with open_engine() as client:
-        saved = save_image(client, image.reference, image.platform, store)
+        saved = save_image(
+            client,
+            image.reference,
+            image.platform,
+            store,
+            secrets=secret_values(image.secrets),
+        )
     check_no_secrets(saved.config_bytes, image.secrets, image.name)
+    check_image(image.name, saved.config_bytes, saved.views, image.not_secret)
     packer.add_bytes(saved.manifest_bytes)
     packer.add_bytes(saved.config_bytes)
     packer.drain()

@@ -21,6 +21,7 @@ from sealift_manifests.trees import format_listing
 from sealift_manifests.verify import Progress
 
 from sealift_bundler.chunking import cut_plain, cut_tensors
+from sealift_bundler.leaks.check import check_model
 from sealift_bundler.models import files as checked
 from sealift_bundler.models.content_policy import Kind, check_content
 from sealift_bundler.models.facts import model_facts
@@ -79,7 +80,10 @@ class GatheredModel:
 
 
 def inspect_files(
-    name: str, files: tuple[SourceFile, ...], allow: frozenset[Kind]
+    name: str,
+    files: tuple[SourceFile, ...],
+    allow: frozenset[Kind],
+    not_secret: tuple[str, ...] = (),
 ) -> tuple[tuple[str, ...], dict[str, Any]]:
     """Check names and contents of a model's files; return accepted risks and facts.
 
@@ -87,6 +91,7 @@ def inspect_files(
     """
     check_inner_paths(file.path for file in files)
     listed = [checked.ModelFile.at(file.path, file.source) for file in files]
+    check_model(name, listed, not_secret)
     accepted = check_content(listed, allow, model=f"model {name}")
     facts = model_facts(listed)
     needs = serving_needs(name, listed, facts["dtypes"])

@@ -10,6 +10,7 @@ from sealift_manifests.preflight.notes import SERVICES_NOTE, service_needs_facts
 
 from sealift_bundler.compose import Stack, parse_stack, render_stack
 from sealift_bundler.compose_check import COMPOSE_FILE
+from sealift_bundler.leaks.check import check_stack
 from sealift_bundler.pack import Packer
 from sealift_bundler.pack_images import PackedImages
 from sealift_bundler.serving.services import services_needs
@@ -20,7 +21,10 @@ def load_stack(spec: Spec) -> Stack | None:
     """Read and check the spec's Compose file, before anything is fetched."""
     if spec.stack is None:
         return None
-    return parse_stack(spec.stack, spec.references(), spec.models)
+    stack = parse_stack(spec.stack, spec.references(), spec.models)
+    sources = {stack.where: spec.stack, **stack.files}
+    check_stack({path: source.read_bytes() for path, source in sources.items()})
+    return stack
 
 
 def pack_stack(

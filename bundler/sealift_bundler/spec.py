@@ -181,6 +181,8 @@ class ModelSpec(_Part):
     """How containers see it: its files, or a Hub cache (HF_HUB_CACHE)."""
     allow: Annotated[tuple[Risk, ...], Field(strict=False)] = ()
     """Risks taken knowingly: files that run code when they are loaded."""
+    not_secret: Texts = ()
+    """Files that look as if they held secrets, and do not: patterns of paths."""
 
     @classmethod
     def key_faults(cls, value: Mapping[str, Any]) -> Iterator[str]:
@@ -224,6 +226,8 @@ class ImageSpec(_Part):
     """Reference in the local engine."""
     tag: Reference | None = None
     """What a built image is called; without it, bundle-key:version."""
+    not_secret: Texts = ()
+    """Files in it that look as if they held secrets, and do not: patterns of paths."""
 
     @classmethod
     def key_faults(cls, value: Mapping[str, Any]) -> Iterator[str]:

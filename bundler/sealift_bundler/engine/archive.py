@@ -21,6 +21,7 @@ from sealift_manifests.errors import SourceContentError
 from sealift_manifests.model import LayerEntry
 
 from sealift_bundler.insides.layers import LayerView, LayerWatch
+from sealift_bundler.leaks.rules import SecretValues
 
 MAX_JSON = 4 << 20
 """The largest part that is kept in memory, in bytes."""
@@ -61,18 +62,20 @@ class ArchiveMember:
 class Archive:
     """What was found: small documents by name, and stored layers by diff id.
 
-    `views`: what was seen inside the layers, by diff id.
+    `views`: what was seen inside the layers, by diff id. `secrets`: values that are
+    looked for in them.
     """
 
     documents: dict[str, bytes] = field(default_factory=dict)
     layers: dict[Digest, LayerEntry] = field(default_factory=dict)
     views: dict[Digest, LayerView] = field(default_factory=dict)
+    secrets: SecretValues = field(default_factory=dict)
 
     def keep(
         self, stream: Readable, store: Store, name: str, *, known_as: str = ""
     ) -> None:
         """Store a layer; `known_as` is the digest its bytes must have, if any."""
-        layer, view = store_layer(stream, store, name)
+        layer, view = store_layer(stream, store, name, self.secrets)
         if known_as and layer.digest.hex != known_as:
             raise wrong_blob(name)
         self.layers.setdefault(layer.diff_id, layer)
@@ -85,7 +88,9 @@ class LayerReader:
     `watch` is shown the unpacked bytes.
     """
 
-    def __init__(self, stream: Readable, name: str) -> None:
+    def __init__(
+        self, stream: Readable, name: str, secrets: SecretValues | None = None
+    ) -> None:
         self._stream, self._name = stream, name
         self._ahead = stream.read(len(_ZSTD))
         if self._ahead == _ZSTD:
@@ -99,7 +104,7 @@ class LayerReader:
         self._begun = False
         self._plain = hashlib.sha256()
         self.plain_size = 0
-        self.watch = LayerWatch()
+        self.watch = LayerWatch(secrets)
 
     def read(self, size: int = -1, /) -> bytes:
         """Return the next bytes as they are in the archive."""
@@ -163,9 +168,14 @@ def members_of(chunks: Iterable[bytes], image: str) -> Iterator[ArchiveMember]:
                 yield ArchiveMember(info.name, info.size, _Content(content, image))
 
 
-def read_archive(members: Iterable[ArchiveMember], store: Store, image: str) -> Archive:
+def read_archive(
+    members: Iterable[ArchiveMember],
+    store: Store,
+    image: str,
+    secrets: SecretValues | None = None,
+) -> Archive:
     """Go through an archive once; hand every layer to `store`."""
-    archive = Archive()
+    archive = Archive(secrets=secrets or {})
     kept = 0
     for member in members:
         blob = _BLOB.match(member.name)
@@ -188,10 +198,10 @@ def read_archive(members: Iterable[ArchiveMember], store: Store, image: str) -> 
 
 
 def store_layer(
-    stream: Readable, store: Store, name: str
+    stream: Readable, store: Store, name: str, secrets: SecretValues
 ) -> tuple[LayerEntry, LayerView]:
     """Store one layer, measuring it on the way and looking inside."""
-    reader = LayerReader(stream, name)
+    reader = LayerReader(stream, name, secrets)
     digest, size = store(reader)
     if reader.read(1):
         raise ValueError(f"the store did not read {name} to its end")

@@ -158,6 +158,14 @@ def check_no_secrets(config: bytes, secrets: Mapping[str, Path], image: str) -> 
         )
 
 
+def secret_values(secrets: Mapping[str, Path]) -> dict[str, tuple[bytes, ...]]:
+    """Return how the secrets of a build would look in a file where they leaked."""
+    return {
+        name: tuple(value.encode() for value in _values(path))
+        for name, path in secrets.items()
+    }
+
+
 class _Mask:
     def __init__(self, secrets: Mapping[str, Path]) -> None:
         values = {value for path in secrets.values() for value in _values(path)}

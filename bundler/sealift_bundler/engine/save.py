@@ -29,6 +29,7 @@ from sealift_bundler.engine.archive import (
 from sealift_bundler.engine.client import engine_errors
 from sealift_bundler.insides.layers import LayerView
 from sealift_bundler.insides.needs import ImageConfig
+from sealift_bundler.leaks.rules import SecretValues
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
@@ -101,11 +102,20 @@ def stream_image(
 
 
 def save_image(
-    client: docker.DockerClient, reference: str, platform: str, store: Store
+    client: docker.DockerClient,
+    reference: str,
+    platform: str,
+    store: Store,
+    *,
+    secrets: SecretValues | None = None,
 ) -> SavedImage:
-    """Take an image from the engine; `store` gets each layer once."""
+    """Take an image from the engine; `store` gets each layer once.
+
+    `secrets` are looked for in the layers; what is found is in the views.
+    """
     image = inspect_image(client, reference)
-    archive = read_archive(stream_image(client, reference), store, reference)
+    members = stream_image(client, reference)
+    archive = read_archive(members, store, reference, secrets)
     return understand(archive, image, platform, store)
 
 

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import IO
 
+from sealift_bundler.leaks.rules import MOST_TEXT, Leak, SecretValues, leaks_in
+
 from .elfnote import CompatNote, read_compat_note
 from .tarwatch import Member, Sink, TarWatch
 
@@ -37,6 +39,8 @@ _MOST_TEXT = 64 << 10
 _MOST_LIBRARY = 512 << 20
 _MOST_FILES = 500
 _MOST_REMOVED = 200_000
+_MOST_LEAKS = 1000
+_BINARY_START = 4096
 
 
 @dataclass(frozen=True)
@@ -53,18 +57,25 @@ class LayerView:
 
     `removed`: names that hide what lower layers have there and below; `emptied`:
     directories that hide what lower layers have below. `whole`: all was followed.
+    `leaks`: what looks like secrets; a layer above that removes it hides nothing.
     """
 
     found: Mapping[str, Found] = field(default_factory=dict)
     removed: frozenset[str] = frozenset()
     emptied: frozenset[str] = frozenset()
     whole: bool = True
+    leaks: tuple[Leak, ...] = ()
 
 
 class LayerWatch:
-    """Watches one layer, unpacked; `view` is asked for at its end."""
+    """Watches one layer, unpacked; `view` is asked for at its end.
 
-    def __init__(self) -> None:
+    `secrets` are values that must not be in it.
+    """
+
+    def __init__(self, secrets: SecretValues | None = None) -> None:
+        self._secrets = secrets or {}
+        self._leaks: set[Leak] = set()
         self._tar = TarWatch(self._member)
         self._found: dict[str, Found] = {}
         self._removed: set[str] = set()
@@ -76,7 +87,8 @@ class LayerWatch:
         """Return what was seen."""
         whole = self._tar.finish() and not self._left_out
         removed, emptied = frozenset(self._removed), frozenset(self._emptied)
-        return LayerView(dict(self._found), removed, emptied, whole)
+        leaks = tuple(sorted(self._leaks))
+        return LayerView(dict(self._found), removed, emptied, whole, leaks)
 
     def _member(self, member: Member) -> Sink | None:
         folder, _, name = member.path.rpartition("/")
@@ -90,7 +102,14 @@ class LayerWatch:
         elif member.kind != "directory" and _ON_THE_WAY.match(member.path):
             # A link or a file where lower layers may have a directory.
             self._note(self._removed, member.path)
+        if member.kind == "file" and 0 < member.size <= MOST_TEXT:
+            return _Scan(self, member.path)
         return None
+
+    def scan(self, path: str, data: bytes) -> None:
+        """Look for secrets in a small file."""
+        if len(self._leaks) < _MOST_LEAKS:
+            self._leaks |= leaks_in(path, data, self._secrets)
 
     def _is_of_interest(self, path: str) -> bool:
         return any(kind.match(path) for kind in (LIBRARY, _TEXT, _PROGRAM))
@@ -115,6 +134,24 @@ class LayerWatch:
             names.add(name)
         else:
             self._left_out = True
+
+
+class _Scan:
+    """Takes a small file together, to look for secrets; binary ones are let go."""
+
+    def __init__(self, watch: LayerWatch, path: str) -> None:
+        self._watch, self._path = watch, path
+        self._data = bytearray()
+        self._is_text = True
+
+    def write(self, data: bytes) -> None:
+        if not self._data:
+            self._is_text = b"\0" not in data[:_BINARY_START]
+        if self._is_text:
+            self._data += data
+
+    def close(self) -> None:
+        self._watch.scan(self._path, bytes(self._data))
 
 
 class _Text:
