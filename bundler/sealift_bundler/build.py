@@ -25,7 +25,7 @@ from sealift_manifests.index import Index, dump_index
 from sealift_manifests.media import Media
 from sealift_manifests.model import BUNDLE_TYPE, FORMAT, Manifest, dump_manifest
 from sealift_manifests.preflight.diff import survey_facts, survey_file
-from sealift_manifests.preflight.findings import Acceptance
+from sealift_manifests.preflight.findings import Acceptance, Finding
 from sealift_manifests.preflight.needs import Needs
 from sealift_manifests.preflight.notes import needs_of
 from sealift_manifests.sums import SUMS_NAME, format_sums
@@ -38,6 +38,7 @@ from sealift_bundler.draft import Draft, Resolved, draft, resolve_sources
 from sealift_bundler.gather_images import GatheredImage, gather_images, image_pins
 from sealift_bundler.gather_models import gather_models, model_pins
 from sealift_bundler.guide import install_guide
+from sealift_bundler.hygiene.check import check_hygiene
 from sealift_bundler.installer_zip import installer_bytes
 from sealift_bundler.lock import (
     Lock,
@@ -47,7 +48,7 @@ from sealift_bundler.lock import (
     sources_of,
 )
 from sealift_bundler.pack import Packer
-from sealift_bundler.pack_images import pack_images
+from sealift_bundler.pack_images import PackedImages, pack_images
 from sealift_bundler.pack_models import GatheredModel, pack_model
 from sealift_bundler.pack_stack import load_stack, pack_stack
 from sealift_bundler.report import Report
@@ -92,7 +93,8 @@ class BuildRequest:
 class Built:
     """A finished bundle: where it is, what it holds, how long it took (seconds).
 
-    `judged`: the surveyed hosts, and what was found about them.
+    `judged`: the surveyed hosts, and what was found about them; `advice`: what could
+    be better about images and stack.
     """
 
     path: Path
@@ -103,6 +105,7 @@ class Built:
     stored_size: int
     seconds: Mapping[str, float]
     judged: tuple[Judged, ...] = ()
+    advice: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,15 @@ class _Gathered:
     images: list[GatheredImage]
 
 
+@dataclass(frozen=True)
+class _Packed:
+    """What was packed: the manifest, and the small files that go with it."""
+
+    manifest: Manifest
+    documents: dict[str, bytes]
+    images: PackedImages
+
+
 def build(request: BuildRequest, report: Report) -> Built:
     """Build the bundle that the spec asks for."""
     clock = _Clock()
@@ -140,12 +152,13 @@ def build(request: BuildRequest, report: Report) -> Built:
         )
         clock.lap("gather")
         with Packer(target, request.part_size) as packer:
-            manifest, documents = _pack(packer, job, gathered)
+            packed = _pack(packer, job, gathered)
             index = packer.finish()
+        manifest = packed.manifest
         clock.lap("pack")
         judged = _judge(job, needs_of(manifest))
         lock = _lock(job, gathered, manifest, resolved)
-        others: dict[str, bytes | Digest] = {**documents, **packer.pack_digests}
+        others: dict[str, bytes | Digest] = {**packed.documents, **packer.pack_digests}
         root = _describe(target, manifest, index, others, job.signers)
         clock.lap("sign")
         _read_back(target, job)
@@ -161,6 +174,9 @@ def build(request: BuildRequest, report: Report) -> Built:
         stored_size=sum(pack.size for pack in index.packs),
         seconds=clock.laps,
         judged=judged,
+        advice=check_hygiene(
+            job.spec, job.stack, packed.images, job.request.created.date()
+        ),
     )
 
 
@@ -217,10 +233,8 @@ def _lock(
     return built
 
 
-def _pack(
-    packer: Packer, job: _Job, gathered: _Gathered
-) -> tuple[Manifest, dict[str, bytes]]:
-    """Pack everything; return the manifest and the small files that go with it."""
+def _pack(packer: Packer, job: _Job, gathered: _Gathered) -> _Packed:
+    """Pack everything."""
     spec, created = job.spec, job.request.created
     total = sum(model.size for model in gathered.models)
     total += sum(image.size for image in gathered.images)
@@ -250,7 +264,7 @@ def _pack(
     )
     documents = {entry.listing_name: data for entry, data in finished}
     documents |= {survey_file(each.digest): each.data for each in job.surveys}
-    return manifest, documents
+    return _Packed(manifest, documents, images)
 
 
 def _describe(

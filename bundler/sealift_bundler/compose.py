@@ -7,7 +7,7 @@ start it offline. What can be wrong is told by compose_check. Never runs Compose
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from posixpath import normpath
 from typing import Any
@@ -45,7 +45,8 @@ class RenderedStack:
 class Stack:
     """A Compose file that was checked against its spec.
 
-    `images` and `models` say what each service uses; `files` go along.
+    `images` and `models` say what each service uses; `files` go along. `references`
+    are those of the images in the spec, by their keys.
     """
 
     where: str
@@ -53,6 +54,11 @@ class Stack:
     images: Mapping[str, str]
     models: Mapping[str, tuple[str, ...]]
     files: Mapping[str, Path]
+    references: Mapping[str, str] = field(default_factory=dict)
+
+    def reference(self, image: str) -> str:
+        """Return the reference of an image of the spec, by its key."""
+        return self.references[image]
 
     @property
     def services(self) -> tuple[Service, ...]:
@@ -89,7 +95,9 @@ def parse_stack(
             hint="Correct these lines of the Compose file. It runs where nothing can "
             "be pulled or built.",
         )
-    return Stack(path.name, document.value, check.images, check.models, check.files)
+    return Stack(
+        path.name, document.value, check.images, check.models, check.files, references
+    )
 
 
 def render_stack(

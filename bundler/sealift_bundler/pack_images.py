@@ -47,10 +47,11 @@ class _Parts:
 
 @dataclass(frozen=True)
 class PackedImages:
-    """What the manifest says of the images, and how each is run, by its key."""
+    """What the manifest says of the images; how each is run and its layers, by key."""
 
     entries: tuple[ImageEntry, ...]
     configs: Mapping[str, ImageConfig]
+    views: Mapping[str, tuple[LayerView, ...]]
 
 
 def pack_images(
@@ -62,7 +63,8 @@ def pack_images(
         image.name: image_config(parts.config, image.name) for image, parts in packed
     }
     entries = [_entry(image, parts, configs[image.name]) for image, parts in packed]
-    return PackedImages(tuple(entries), configs)
+    views = {image.name: parts.views for image, parts in packed}
+    return PackedImages(tuple(entries), configs, views)
 
 
 def _parts(packer: Packer, image: GatheredImage, progress: Progress) -> _Parts:

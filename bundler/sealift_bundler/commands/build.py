@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 from sealift_manifests.errors import SigningError, UsageError
-from sealift_manifests.preflight.words import acceptance_of, count
+from sealift_manifests.preflight.words import acceptance_of, count, describe
 from sealift_manifests.sizes import human
 from sealift_manifests.sshsig import PublicKey
 
@@ -24,6 +24,7 @@ from sealift_bundler.commands.options import (
 )
 from sealift_bundler.report import Report, counted
 from sealift_bundler.signing import Signer, signer_from_agent, signer_from_key_file
+from sealift_bundler.surveys import NONE_ACCEPTED
 
 
 def run(  # long: one parameter for each option
@@ -127,11 +128,20 @@ def summary(built: Built, keys: Sequence[PublicKey]) -> str:
             *(f"  signed by  {key.fingerprint} {key.comment}".rstrip() for key in keys),
             f"  root       {built.root}",
             f"  bundle     {built.path}",
+            *advice_lines(built),
             "next: carry it, and send the key's .pub file or fingerprint by another "
             "way; then on the host:",
             "  python3 -I -B sealift-installer.pyz install BUNDLE --key FILE.pub",
         ]
     )
+
+
+def advice_lines(built: Built) -> list[str]:
+    """Return what could be better about images and stack, as lines."""
+    if not built.advice:
+        return []
+    found = describe(built.advice, NONE_ACCEPTED)
+    return [f"  could be better: {count(built.advice)}", *found, ""]
 
 
 def _signers(key_files: list[Path], agent_keys: list[str]) -> list[Signer]:

@@ -23,15 +23,21 @@ PACKAGES = ("torch", "vllm", "tensorrt_llm", "sgl_kernel")
 LIBRARY = re.compile(
     r"usr/local/cuda[^/]*/compat/(?:[^/]+/)*libcuda\.so\.([0-9]+(?:\.[0-9]+)+)\Z"
 )
+OS_RELEASE = ("etc/os-release", "usr/lib/os-release")
+_DEVEL = re.compile(
+    r"usr/local/cuda[^/]*/(?:.*/)?"
+    r"(?:[^/]+\.(?:a|h|hpp|cuh|inl)|nvcc|cicc|ptxas|nvlink|fatbinary|nvvm/.+)\Z"
+)
 _TEXT = re.compile(
-    r"etc/ld\.so\.conf(?:\.d/[^/]+\.conf)?\Z"
+    r"(?:etc|usr/lib)/os-release\Z"
+    r"|etc/ld\.so\.conf(?:\.d/[^/]+\.conf)?\Z"
     r"|(?:.*/)?(?:site|dist)-packages/"
     rf"(?:(?:{'|'.join(PACKAGES)})-[^/]+\.dist-info/METADATA|torch/version\.py)\Z",
     re.IGNORECASE,
 )
 _PROGRAM = re.compile(r"(?!.*\bollama\b)(?:.*/)?libggml-cuda\.so\Z")
 _ON_THE_WAY = re.compile(
-    r"usr(?:/local(?:/cuda[^/]*(?:/compat.*)?)?)?\Z|etc(?:/ld\.so\.conf\.d)?\Z"
+    r"usr(?:/lib)?\Z|usr(?:/local(?:/cuda[^/]*(?:/compat.*)?)?)?\Z|etc(?:/ld\.so\.conf\.d)?\Z"
     r"|(?:.*/)?(?:site|dist)-packages(?:/torch|/[^/]+\.dist-info)?\Z"
 )
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
@@ -58,6 +64,7 @@ class LayerView:
     `removed`: names that hide what lower layers have there and below; `emptied`:
     directories that hide what lower layers have below. `whole`: all was followed.
     `leaks`: what looks like secrets; a layer above that removes it hides nothing.
+    `devel_size`: bytes of what only compiling for CUDA needs.
     """
 
     found: Mapping[str, Found] = field(default_factory=dict)
@@ -65,6 +72,7 @@ class LayerView:
     emptied: frozenset[str] = frozenset()
     whole: bool = True
     leaks: tuple[Leak, ...] = ()
+    devel_size: int = 0
 
 
 class LayerWatch:
@@ -76,6 +84,7 @@ class LayerWatch:
     def __init__(self, secrets: SecretValues | None = None) -> None:
         self._secrets = secrets or {}
         self._leaks: set[Leak] = set()
+        self._devel_size = 0
         self._tar = TarWatch(self._member)
         self._found: dict[str, Found] = {}
         self._removed: set[str] = set()
@@ -88,7 +97,9 @@ class LayerWatch:
         whole = self._tar.finish() and not self._left_out
         removed, emptied = frozenset(self._removed), frozenset(self._emptied)
         leaks = tuple(sorted(self._leaks))
-        return LayerView(dict(self._found), removed, emptied, whole, leaks)
+        return LayerView(
+            dict(self._found), removed, emptied, whole, leaks, self._devel_size
+        )
 
     def _member(self, member: Member) -> Sink | None:
         folder, _, name = member.path.rpartition("/")
@@ -102,6 +113,8 @@ class LayerWatch:
         elif member.kind != "directory" and _ON_THE_WAY.match(member.path):
             # A link or a file where lower layers may have a directory.
             self._note(self._removed, member.path)
+        if member.kind == "file" and _DEVEL.match(member.path):
+            self._devel_size += member.size
         if member.kind == "file" and 0 < member.size <= MOST_TEXT:
             return _Scan(self, member.path)
         return None

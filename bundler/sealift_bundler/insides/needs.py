@@ -25,6 +25,8 @@ class ImageConfig:
     environment: Mapping[str, str]
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
+    user: str = ""
+    has_healthcheck: bool = False
 
     @classmethod
     def of(cls, inner: Mapping[str, Any]) -> ImageConfig:
@@ -34,6 +36,8 @@ class ImageConfig:
             {name: value for name, _, value in variables},
             _texts(inner.get("Entrypoint")),
             _texts(inner.get("Cmd")),
+            str(inner.get("User") or ""),
+            _checks_health(inner.get("Healthcheck")),
         )
 
 
@@ -116,6 +120,11 @@ def _names(written: str, folder: str) -> bool:
     return wanted[2] == have[2] and (
         version is None or f"{have[1] or version}.".startswith(f"{version}.")
     )
+
+
+def _checks_health(value: Any) -> bool:
+    test = value.get("Test") if isinstance(value, Mapping) else None
+    return bool(test) and test != ["NONE"]
 
 
 def _texts(value: Any) -> tuple[str, ...]:

@@ -61,6 +61,14 @@ def _service(
     return replace(needs, **{"server": server, **found})
 
 
+def started_by(
+    stack: Stack, service: Mapping[str, Any], image: ImageConfig
+) -> tuple[str, Mapping[str, Word]]:
+    """Return which server a service runs ("other": not known), and its environment."""
+    own = _environment(stack, service)
+    return server_of(_words(service, image)), {**image.environment, **own}
+
+
 def _words(service: Mapping[str, Any], image: ImageConfig | None) -> tuple[Word, ...]:
     """Return what is started; the service's entrypoint drops the image's command."""
     entrypoint = command_words(service.get("entrypoint"))
