@@ -9,6 +9,7 @@ import functools
 import importlib.util
 import os
 import shutil
+import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -155,6 +156,14 @@ def find_model() -> Path:
         for weights in Path(folder).rglob("model.safetensors"):
             return weights.parent
     raise MissingHostError("the test model is not installed; scripts/test installs it")
+
+
+def free_port() -> int:
+    """Return a TCP port of the loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def _all_on_path(name: str) -> list[str]:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from hosts import free_port
 
 PROGRAM = "/usr/bin/docker-registry"
 USER, PASSWORD = "ferry", "correct horse"
@@ -213,7 +214,7 @@ def running_registry(
         auth = {"htpasswd": {"realm": "tests", "path": f"{directory / 'htpasswd'}"}}
     if token is not None:
         auth = {"token": dict(token)}
-    host = f"127.0.0.1:{_free_port()}"
+    host = f"127.0.0.1:{free_port()}"
     config = {
         "version": 0.1,
         "log": {"level": "error", "accesslog": {"disabled": True}},
@@ -234,13 +235,6 @@ def running_registry(
     finally:
         process.terminate()
         process.wait(10)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _wait_for(host: str, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -1,7 +1,7 @@
-"""A first bundle, complete and small: what `sealift init` writes.
+"""What `sealift init` writes: a first bundle, or a template of a serving stack.
 
-It needs no network: the weights are made here, and the image holds nothing but
-this machine's static busybox. Returns bytes; writing them is for the command.
+The first bundle needs no network: its weights are made here, and its image holds
+nothing but this machine's static busybox. Returns bytes; writing is for the command.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import struct
 from collections.abc import Iterator
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from sealift_manifests.errors import UsageError
@@ -28,17 +29,51 @@ _SHAPES = {
 }
 
 
+def template_names() -> tuple[str, ...]:
+    """Return the names of the templates for serving stacks."""
+    return tuple(sorted(each.name for each in _templates().iterdir() if each.is_dir()))
+
+
+def template_files(template: str, name: str) -> dict[str, bytes]:
+    """Return the files of a template for the bundle `name`, by their paths."""
+    _check_name(name)
+    if template not in template_names():
+        raise UsageError(
+            f"there is no template {template!r}",
+            hint=f"Templates: {', '.join(template_names())}.",
+        )
+    files = dict(_files_below(_templates() / template, name))
+    return {SCHEMA_NAME: schema_bytes(), **files}
+
+
+def _templates() -> Traversable:
+    return resources.files("sealift_bundler") / "template"
+
+
+def _files_below(folder: Traversable, name: str) -> Iterator[tuple[str, bytes]]:
+    for each in sorted(folder.iterdir(), key=lambda each: each.name):
+        if each.is_dir():
+            for path, data in _files_below(each, name):
+                yield f"{each.name}/{path}", data
+        else:
+            yield each.name, each.read_bytes().replace(b"@NAME@", name.encode())
+
+
+def _check_name(name: str) -> None:
+    if not is_label(name):
+        raise UsageError(
+            f"{name!r} cannot name a bundle",
+            hint="Use lowercase letters, digits, - and _, at most 63.",
+        )
+
+
 def init_files(name: str, *, with_image: bool | None = None) -> dict[str, bytes]:
     """Return the files of a first bundle, by their paths below its directory.
 
     Without `with_image`, the bundle has an image and a stack if this machine has
     a static busybox to put into it; else it carries weights only.
     """
-    if not is_label(name):
-        raise UsageError(
-            f"{name!r} cannot name a bundle",
-            hint="Use lowercase letters, digits, - and _, at most 63.",
-        )
+    _check_name(name)
     busybox = None if with_image is False else static_busybox()
     if with_image and busybox is None:
         raise UsageError(
@@ -89,7 +124,7 @@ def platform_of(program: bytes) -> str:
 
 
 def _text(file: str, name: str, platform: str) -> bytes:
-    text = resources.files("sealift_bundler").joinpath("template", file).read_text()
+    text = (_templates() / file).read_text()
     return text.replace("@NAME@", name).replace("@PLATFORM@", platform).encode()
 
 

@@ -8,7 +8,11 @@ from typing import Annotated
 import typer
 from sealift_manifests.errors import OutputError
 
-from sealift_bundler.init_template import init_files
+from sealift_bundler.init_template import (
+    init_files,
+    template_files,
+    template_names,
+)
 
 
 def run(
@@ -16,15 +20,23 @@ def run(
     name: Annotated[
         str, typer.Option(help="The bundle's name; by default the directory's.")
     ] = "",
+    template: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help=f"A serving stack to start from: {', '.join(template_names())}.",
+        ),
+    ] = "",
     weights_only: Annotated[
         bool, typer.Option("--weights-only", help="Without an image and a stack.")
     ] = False,
 ) -> None:
     """Write a commented, working sealift.yaml and what it needs into DIRECTORY."""
-    files = init_files(
-        name or directory.absolute().name.lower(),
-        with_image=False if weights_only else None,
-    )
+    name = name or directory.absolute().name.lower()
+    if template:
+        files = template_files(template, name)
+    else:
+        files = init_files(name, with_image=False if weights_only else None)
     taken = [path for path in files if (directory / path).exists()]
     if taken:
         raise OutputError(
