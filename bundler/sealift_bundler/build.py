@@ -48,7 +48,7 @@ from sealift_bundler.lock import (
     sources_of,
 )
 from sealift_bundler.pack import Packer
-from sealift_bundler.pack_images import PackedImages, pack_images
+from sealift_bundler.pack_images import pack_images
 from sealift_bundler.pack_models import GatheredModel, pack_model
 from sealift_bundler.pack_stack import load_stack, pack_stack
 from sealift_bundler.report import Report
@@ -101,11 +101,19 @@ class Built:
     manifest: Manifest
     index: Index
     root: Digest
-    plain_size: int
-    stored_size: int
     seconds: Mapping[str, float]
     judged: tuple[Judged, ...] = ()
     advice: tuple[Finding, ...] = ()
+
+    @property
+    def plain_size(self) -> int:
+        """Bytes of all files together, each once."""
+        return sum(content.size for content in self.index.contents.values())
+
+    @property
+    def stored_size(self) -> int:
+        """Bytes of all packs together."""
+        return sum(pack.size for pack in self.index.packs)
 
 
 @dataclass(frozen=True)
@@ -128,11 +136,11 @@ class _Gathered:
 
 @dataclass(frozen=True)
 class _Packed:
-    """What was packed: the manifest, and the small files that go with it."""
+    """What was packed: the manifest, the small files that go with it, and advice."""
 
     manifest: Manifest
     documents: dict[str, bytes]
-    images: PackedImages
+    advice: tuple[Finding, ...]
 
 
 def build(request: BuildRequest, report: Report) -> Built:
@@ -170,13 +178,9 @@ def build(request: BuildRequest, report: Report) -> Built:
         manifest=manifest,
         index=index,
         root=root,
-        plain_size=sum(content.size for content in index.contents.values()),
-        stored_size=sum(pack.size for pack in index.packs),
         seconds=clock.laps,
         judged=judged,
-        advice=check_hygiene(
-            job.spec, job.stack, packed.images, job.request.created.date()
-        ),
+        advice=packed.advice,
     )
 
 
@@ -264,7 +268,8 @@ def _pack(packer: Packer, job: _Job, gathered: _Gathered) -> _Packed:
     )
     documents = {entry.listing_name: data for entry, data in finished}
     documents |= {survey_file(each.digest): each.data for each in job.surveys}
-    return _Packed(manifest, documents, images)
+    advice = check_hygiene(spec, job.stack, images, created.date())
+    return _Packed(manifest, documents, advice)
 
 
 def _describe(
