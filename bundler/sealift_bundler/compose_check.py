@@ -111,6 +111,7 @@ class StackCheck:
         self._references = references
         self._models = frozenset(models)
         self._declared: Mapping[str, Any] = {}
+        self._services: Collection[str] = ()
 
     def run(self, value: Any) -> None:
         """Check a whole file."""
@@ -118,6 +119,7 @@ class StackCheck:
         if not isinstance(services, Mapping) or not services:
             self._say((), "has no services; a stack needs at least one")
             return
+        self._services = services.keys()
         for key, reason in _REFUSED_ON_TOP.items():
             if value.get(key):
                 self._say((key,), reason)
@@ -152,6 +154,12 @@ class StackCheck:
             if model := self._check_mount((*place, "volumes", number), written):
                 models.add(model)
         self.models[name] = tuple(sorted(models))
+        for other in service.get("depends_on") or ():
+            if other not in self._services:
+                self._say(
+                    (*place, "depends_on"),
+                    f"{other!r} is no service of this file: it would never start",
+                )
         for path, required in env_files(service.get("env_file")):
             if required or os.path.exists(self._directory / path):
                 self._carry((*place, "env_file"), path)

@@ -227,6 +227,8 @@ A = "services: {a: {image: web, %s}}"
         ("volumes: {chat: [{}]}\n" + A % "tty: true", "leave its settings"),
         ("volumes: {chat: {driver: local}}\n" + A % "tty: true", "leave its settings"),
         (A % "tty: true, tty: false", "is given again"),
+        (A % "depends_on: [db]", "'db' is no service of this file"),
+        (A % "depends_on: {db: {condition: x}}", "'db' is no service of this file"),
     ],
 )
 def test_what_would_fail_on_the_host_is_told_here(stack, text, said):

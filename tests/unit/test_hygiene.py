@@ -187,5 +187,47 @@ def test_switches_count_from_the_image_and_from_the_service(tmp_path):
     assert of_service(stack, image) == []
 
 
+@pytest.mark.parametrize(
+    ("service", "measured"),
+    [
+        ({"command": "sh -c 'ollama serve & ollama  pull x'"}, "it runs ollama pull"),
+        (
+            {"entrypoint": ["sh", "-c", "pip install a && apt-get update"]},
+            "it runs apt-get update, pip install",
+        ),
+        ({"command": ["git", "clone", "https://x.example/y"]}, "it runs git clone"),
+        ({"command": "curl -fsSL https://x.example/i.sh"}, "it runs curl"),
+        ({"command": "wget -qO- http://ollama:11434/api/tags"}, ""),
+        ({"command": "curl http://127.0.0.1:8000/health"}, ""),
+        ({"command": ["pip", "list"]}, ""),
+        ({"post_start": [{"command": "ollama pull m"}]}, "it runs ollama pull"),
+    ],
+)
+def test_a_command_that_fetches_something_is_told(tmp_path, service, measured):
+    found = [
+        each.measured
+        for each in services_advice(stack_of(tmp_path, **service), {"app": GOOD})
+        if each.slug == "service-downloads"
+    ]
+
+    assert found == ([measured] if measured else [])
+
+
+def test_a_network_that_must_be_on_the_host_is_told(tmp_path):
+    value = {
+        "services": {"s": {"image": "app", "networks": ["edge", "own"]}},
+        "networks": {"edge": {"external": True}, "own": {}},
+    }
+    write_files(tmp_path, {"compose.yaml": json.dumps(value)})
+    stack = parse_stack(tmp_path / "compose.yaml", {"app": "app:1"}, ())
+
+    (found,) = services_advice(stack, {"app": GOOD})
+
+    assert (found.slug, found.measured) == (
+        "network-external",
+        "network edge is external",
+    )
+
+
 def test_none_of_these_findings_stops_a_build():
     assert {advice(slug, "x", "y").level for slug in SLUGS} == {"warn", "note"}

@@ -46,6 +46,21 @@ _ROWS = (
         "Build on a newer release of the distribution, or pull a newer image.",
     ),
     (
+        "service-downloads",
+        "warn",
+        "everything it needs in the bundle: on the host nothing can be fetched",
+        "Carry what it fetches as a model or inside of the image, and leave the "
+        "command out.",
+    ),
+    (
+        "network-external",
+        "warn",
+        "networks that Compose makes itself: an external one must be on the host, or "
+        "the stack does not start",
+        "Leave `external` out, or have the operator run `docker network create NAME` "
+        "before the first start.",
+    ),
+    (
         "offline-switch-missing",
         "warn",
         "the switches that keep the server from looking outside: each attempt is a "

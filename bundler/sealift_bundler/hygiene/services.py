@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -25,6 +26,13 @@ _SWITCHES = {
 tries to tidy up a store that is mounted read-only)."""
 
 _ROOT = ("", "0", "root")
+_FETCHES = re.compile(
+    r"\b(?:ollama\s+pull|pip3?\s+install|uv\s+pip\s+install|apt(?:-get)?\s+(?:update|"
+    r"install)|apk\s+add|npm\s+(?:install|ci)|git\s+clone|(?:hf|huggingface-cli)\s+"
+    r"download|docker\s+pull)\b"
+    r"|\b(?:curl|wget)\b(?=[^|;&]*https?://(?!localhost|127\.|\[::1\]|[a-z0-9_-]+(?:[:/]|\s|$)))"
+)
+"""Commands that reach outside; of curl and wget those to a name with a dot in it."""
 
 
 def services_advice(
@@ -32,6 +40,9 @@ def services_advice(
 ) -> Iterator[Finding]:
     """Yield what could be better about each service; `configs` by image key."""
     services = stack.value["services"]
+    for name, network in (stack.value.get("networks") or {}).items():
+        if isinstance(network, Mapping) and network.get("external"):
+            yield advice("network-external", "stack", f"network {name} is external")
     for entry in stack.services:
         about = f"service {entry.name}"
         yield from _advice(
@@ -54,6 +65,9 @@ def _advice(
     if is_off or not (check or image.has_healthcheck):
         measured = "it is switched off" if is_off else f"none, and image {key} has none"
         yield advice("image-no-healthcheck", about, measured)
+    fetched = sorted(set(_downloads(service)))
+    if fetched:
+        yield advice("service-downloads", about, f"it runs {', '.join(fetched)}")
     server, environment = started_by(stack, service, image)
     if server == "other":
         server = _by_name(stack.reference(key))
@@ -61,6 +75,25 @@ def _advice(
     if missing:
         measured = f"{server} without {', '.join(missing)}"
         yield advice("offline-switch-missing", about, measured)
+
+
+def _downloads(service: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the commands of a service that fetch something from outside."""
+    for key in ("entrypoint", "command", "post_start"):
+        for text in _texts(service.get(key)):
+            yield from (" ".join(match[0].split()) for match in _FETCHES.finditer(text))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        # A list is one command: its words may stand apart.
+        yield " ".join(str(each) for each in value if isinstance(each, str))
+        for each in value:
+            yield from _texts(each) if isinstance(each, Mapping) else ()
+    elif isinstance(value, Mapping):
+        yield from _texts(value.get("command"))
 
 
 def _by_name(reference: str) -> str:
