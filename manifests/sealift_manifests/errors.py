@@ -215,6 +215,20 @@ class NotInstalledError(SealiftError):
     exit_code = 45
 
 
+class RehearsalError(SealiftError):
+    """A bundle does not install or start where it was rehearsed."""
+
+    slug = "rehearsal-failed"
+    exit_code = 46
+
+
+class ReachesOutsideError(SealiftError):
+    """A rehearsed stack tries to reach what an offline host does not have."""
+
+    slug = "reaches-outside"
+    exit_code = 47
+
+
 # 5x: audit
 
 

@@ -1,0 +1,175 @@
+"""A bundle is rehearsed on a real engine: nothing gets out, and who tries is told."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import hosts
+import making
+import pytest
+from engines import busybox_layer, unique
+from making import Key
+
+OUTSIDE = "203.0.113.9"
+"""An address for documentation: nobody is there, should the wall have a hole."""
+
+pytestmark = pytest.mark.skipif(not hosts.is_root(), reason="walls are built by root")
+
+
+@pytest.fixture
+def bundle(
+    engine: hosts.Engine, key: Key, tmp_path: Path
+) -> Iterator[Callable[..., Path]]:
+    """Return what builds a bundle of one service that runs this shell script."""
+    name = unique("reh")
+
+    def built(script: str, **service: object) -> Path:
+        layer = tmp_path / "layer.tar"
+        layer.write_bytes(busybox_layer())
+        engine.run("import", str(layer), f"{name}/s:1")
+        command = ["/bin/busybox", "sh", "-c", script]
+        held = {"image": "s", "command": command, "stop_grace_period": "0s", **service}
+        stack = {"services": {"server": held}}
+        making.write_files(tmp_path, {"compose.yaml": json.dumps(stack)})
+        images = {"s": {"engine": f"{name}/s:1"}}
+        spec = making.a_spec(tmp_path, name, images=images, stack="compose.yaml")
+        path = making.build(spec, key, tmp_path / "out")
+        engine.run("rmi", f"{name}/s:1")
+        return path
+
+    try:
+        yield built
+    finally:
+        making.clear_engine(engine, name)
+
+
+def rehearse(bundle: Path, key: Key, *options: str) -> making.Outcome:
+    return making.sealift(
+        *("rehearse", bundle, "--key", key.public, "--watch", "4", "--wait", "60"),
+        *options,
+    )
+
+
+def rules() -> str:
+    done = subprocess.run(
+        ["iptables", "-S", "DOCKER-USER"], capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+QUIET = "exec /bin/busybox sleep 600"
+CURIOUS = f"""\
+/bin/busybox nc -w 20 {OUTSIDE} 8443 &
+/bin/busybox nslookup models.example &
+{QUIET}
+"""
+
+
+def test_a_stack_that_keeps_to_itself_passes_and_leaves_nothing(bundle, key, engine):
+    path, before = bundle(QUIET), rules()
+
+    done = rehearse(path, key, "--strict")
+
+    done.expect(0, "nobody tried to reach outside", "server: running")
+    name = path.name.rpartition("-")[0]
+    assert not any(making.in_engine(engine, name).values())
+    assert rules() == before
+
+
+def test_who_tries_to_get_out_is_told_with_what_and_when(bundle, key):
+    path = bundle(CURIOUS)
+
+    told = rehearse(path, key, "--json").expect(0)
+    strict = rehearse(path, key, "--strict")
+
+    attempts = {(each["service"], each["target"]) for each in told.facts["attempts"]}
+    assert ("server", OUTSIDE) in attempts
+    assert ("server", "models.example") in attempts
+    strict.expect(47, f"server tried {OUTSIDE} tcp/8443", "asked for models.example")
+
+
+@pytest.fixture
+def outside() -> Iterator[Path]:
+    """Put somebody at OUTSIDE who notes in a file whenever he is called.
+
+    He lives in a network namespace that this machine has a route to.
+    """
+    name = unique("out")[-12:]
+    inner = ["ip", "netns", "exec", name]
+    try:
+        for command in (
+            f"ip netns add {name}",
+            f"ip link add {name} type veth peer name eth0 netns {name}",
+            f"ip addr add 203.0.113.10/30 dev {name}",
+            f"ip link set {name} up",
+            f"ip netns exec {name} ip addr add {OUTSIDE}/30 dev eth0",
+            f"ip netns exec {name} ip link set eth0 up",
+            f"ip netns exec {name} ip route add default via 203.0.113.10",
+        ):
+            subprocess.run(command.split(), check=True)
+        with tempfile.TemporaryDirectory() as folder:
+            notes = Path(folder) / "calls"
+            script = f"echo called >> {notes}"
+            words = ["nc", "-ll", "-p", "80", "-e", "/bin/busybox", "sh", "-c", script]
+            listener = subprocess.Popen([*inner, "/bin/busybox", *words])
+            yield notes
+            listener.kill()
+            listener.wait()
+    finally:
+        subprocess.run(["ip", "netns", "delete", name], check=False)
+
+
+def test_nothing_gets_out_while_it_is_rehearsed(bundle, key, engine, outside):
+    call = f"/bin/busybox nc -w 3 {OUTSIDE} 80"
+    path = bundle(f"{call}; {call}; {QUIET}")
+
+    told = rehearse(path, key, "--json").expect(0)
+    was_called = outside.exists()
+    engine.run("import", str(path.parent.parent / "layer.tar"), f"{path.name}/x:1")
+    engine.run("network", "create", path.name)
+    free = ["run", "--rm", "--network", path.name, f"{path.name}/x:1"]
+    engine.run(*free, *call.split(), check=False)
+
+    assert [each["target"] for each in told.facts["attempts"]] == [OUTSIDE]
+    assert not was_called
+    assert outside.exists(), "without a wall he is called, so the test can fail"
+
+
+def test_a_stack_that_does_not_start_is_told_and_taken_down(bundle, key, engine):
+    check = {"test": ["CMD", "/bin/busybox", "false"], "interval": "1s", "retries": 1}
+    path, before = bundle(QUIET, healthcheck=check), rules()
+
+    failed = rehearse(path, key)
+
+    failed.expect(46, "`start` fails as it would on the host")
+    name = path.name.rpartition("-")[0]
+    assert not any(making.in_engine(engine, name).values())
+    assert rules() == before
+
+
+def test_what_this_engine_has_already_is_not_put_at_risk(bundle, key, engine, tmp_path):
+    path = bundle(QUIET)
+    host = making.Host(tmp_path / "host", path / making.PYZ)
+    host.run("install", path, "--key", key.public).expect(0)
+    before = making.in_engine(engine, path.name.rpartition("-")[0])
+
+    rehearse(path, key).expect(44, "this engine has", "image ")
+
+    assert making.in_engine(engine, path.name.rpartition("-")[0]) == before
+
+
+def test_a_service_of_the_hosts_network_is_refused(bundle, key):
+    path = bundle(QUIET, network_mode="host")
+
+    rehearse(path, key).expect(24, "server uses the host's network")
+
+
+def test_a_bundle_without_a_stack_has_nothing_to_rehearse(key, tmp_path):
+    spec = making.weights_spec(tmp_path, "plain")
+    path = making.build(spec, key, tmp_path / "out")
+
+    rehearse(path, key).expect(24, "has no stack")
