@@ -50,6 +50,7 @@ from sealift_bundler.pack import Packer
 from sealift_bundler.pack_images import pack_images
 from sealift_bundler.pack_models import GatheredModel, pack_model
 from sealift_bundler.pack_stack import load_stack, pack_stack
+from sealift_bundler.parity import Ratio, write_parity
 from sealift_bundler.report import Report
 from sealift_bundler.signing import Signer, named_signers, sign_sums
 from sealift_bundler.spec import Spec
@@ -82,6 +83,7 @@ class BuildRequest:
     acceptance: Acceptance = NONE_ACCEPTED
     tar: bool = False
     part_size: int = 2**32 - 1
+    parity: Ratio | None = None
     locked: bool = False
     update: bool = False
     insecure: frozenset[str] = frozenset()
@@ -142,9 +144,13 @@ def build(request: BuildRequest, report: Report) -> Built:
             manifest, documents = _pack(packer, job, gathered)
             index = packer.finish()
         clock.lap("pack")
+        index, parity = _protect(target, index, request.parity, report)
+        if parity:
+            clock.lap("parity")
         judged = _judge(job, needs_of(manifest))
         lock = _lock(job, gathered, manifest)
-        others: dict[str, bytes | Digest] = {**documents, **packer.pack_digests}
+        others: dict[str, bytes | Digest]
+        others = {**documents, **packer.pack_digests, **parity}
         root = _describe(target, manifest, index, others, job.signers)
         clock.lap("sign")
         _read_back(target, job)
@@ -250,6 +256,17 @@ def _pack(
     return manifest, documents
 
 
+def _protect(
+    target: Target, index: Index, ratio: Ratio | None, report: Report
+) -> tuple[Index, dict[str, Digest]]:
+    """Write parity files if they are asked for; return the index that tells of them."""
+    if not ratio or not index.packs:
+        return index, {}
+    with report.progress("making parity", index.large_size) as progress:
+        parity, digests = write_parity(target, index.packs, ratio, progress)
+    return index._replace(parity=parity), digests
+
+
 def _describe(
     target: Target,
     manifest: Manifest,
@@ -259,13 +276,13 @@ def _describe(
 ) -> Digest:
     """Write the small files, SHA256SUMS and the signatures; return the root digest.
 
-    `others` are small files to write, and digests of packs that are written.
+    `others` are small files to write, and digests of large ones that are written.
     """
     files = {name: data for name, data in others.items() if isinstance(data, bytes)}
     files[MANIFEST_NAME] = dump_manifest(manifest)
     files[INDEX_NAME] = dump_index(index)
     files[INSTALLER_NAME] = installer_bytes()
-    files[GUIDE_NAME] = install_guide(manifest, signers)
+    files[GUIDE_NAME] = install_guide(manifest, signers, index.parity)
     digests = {name: data for name, data in others.items() if isinstance(data, Digest)}
     digests |= {name: digest_of(data) for name, data in files.items()}
     check_consistent(manifest, index, digests)
@@ -287,9 +304,9 @@ def _read_back(target: Target, job: _Job) -> None:
         for name in media.names():
             media.open(name).drop_cache()
         bundle = open_bundle(media, trust, job.request.created)
-        total = sum(pack.size for pack in bundle.index.packs)
+        total = bundle.index.large_size
         with job.place.report.progress("reading back", total) as progress:
-            verify_payload(bundle, progress)
+            verify_payload(bundle, progress, strict=True)
 
 
 class _Clock:

@@ -112,6 +112,15 @@ class Bundle:
         found = [spare for spare in self.spares if isinstance(spare, Rebuilder)]
         return found[0] if found else None
 
+    @property
+    def rebuilt(self) -> Dict[str, int]:
+        """How many chunks of which packs were rebuilt from parity so far."""
+        counts: Dict[str, int] = {}
+        for number in sorted(self.rebuilder.rebuilt) if self.rebuilder else ():
+            name = self.index.packs[self.index.chunks[number].pack].name
+            counts[name] = counts.get(name, 0) + 1
+        return counts
+
     def pack_file(self, number: int) -> MediaFile:
         """Return pack `number` (from 0), or raise PayloadError if it is missing."""
         return self.media.open(self.index.packs[number].name)
@@ -158,11 +167,19 @@ class Bundle:
                     return
                 errors.append(damaged_chunk(file, chunk))
             self.bad_copies.append(BadCopy(file, number))
-        if self.read_spare(number, target):
-            return
-        if not errors:
-            self.pack_file(chunk.pack)  # Says where it was looked for.
-        raise errors[0]
+        if not self.read_spare(number, target):
+            raise self._fault(number, errors)
+
+    def _fault(self, number: int, errors: List[SealiftError]) -> SealiftError:
+        """Return the error for a chunk of which no copy was good, and no spare."""
+        try:
+            self.pack_file(self.index.chunks[number].pack)
+        except PayloadError as error:  # Says where it was looked for.
+            errors = [error]
+        if not self.rebuilder:
+            return errors[0]
+        why = self.rebuilder.why_not([number])
+        return type(errors[0])(f"{errors[0].message}; {why}", hint=errors[0].hint)
 
     def read_spare(self, number: int, target: memoryview) -> bool:
         """Fill `target` with the stored bytes of a chunk, as signed, from a spare.

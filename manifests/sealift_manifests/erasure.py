@@ -121,6 +121,12 @@ class Sum:
             self._pieces[number] ^= int.from_bytes(piece, "little")
             number += 1
 
+    def value(self) -> memoryview:
+        """Return the sum."""
+        data = memoryview(bytearray(self._size))
+        self.write_into(data)
+        return data
+
     def write_into(self, target: memoryview) -> None:
         """Put the sum into `target`, which is as long."""
         for number, value in enumerate(self._pieces):

@@ -57,7 +57,17 @@ class Rebuilder:
         chunk = self._index.chunks[number]
         return all(self._plan(chunk, *part) for part in self._parts(chunk))
 
-    def lost_beside(self, number: int) -> Tuple[str, ...]:
+    def why_not(self, numbers: Iterable[int]) -> str:
+        """Say why these chunks cannot be rebuilt, after it was tried."""
+        lost = sorted({name for number in numbers for name in self._lost(number)})
+        if not lost:
+            return "parity makes other bytes of it than were signed"
+        return (
+            f"parity cannot rebuild it, since {', '.join(lost)} of its group "
+            f"{'is' if len(lost) == 1 else 'are'} missing or bad there as well"
+        )
+
+    def _lost(self, number: int) -> Tuple[str, ...]:
         """Return the files of a chunk's group that are missing or bad in its range."""
         chunk = self._index.chunks[number]
         _, end = _range(chunk)

@@ -194,15 +194,10 @@ def _mended(
 
 def _lost_beside(bundle: Bundle, fault: Damage, chunks: Iterable[int]) -> Damage:
     """Say in the damage of a pack why parity does not help."""
-    parity = bundle.rebuilder
-    if not parity:
+    if not bundle.rebuilder:
         return fault
-    lost = sorted({name for number in chunks for name in parity.lost_beside(number)})
-    detail = (
-        f"{fault.detail}; parity cannot rebuild it, since {', '.join(lost)} of its "
-        f"group {'is' if len(lost) == 1 else 'are'} missing or bad there as well"
-    )
-    return replace(fault, detail=detail)
+    why = bundle.rebuilder.why_not(chunks)
+    return replace(fault, detail=f"{fault.detail}; {why}")
 
 
 def _chunks_of(bundle: Bundle, pack: int) -> List[int]:

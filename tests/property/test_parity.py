@@ -1,0 +1,151 @@
+"""Laws of parity: what may be lost comes back, and nothing else is given."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from making import flip
+from protected import Protected, protect, small_blocks
+from sealift_bundler.parity import Ratio
+from sealift_manifests.erasure import MAX_ROWS, Sum, coefficient, weights
+from sealift_manifests.parity import group_of
+
+counts = st.integers(1, 6)
+
+
+@st.composite
+def codes(draw: st.DrawFn) -> tuple[list[bytes], list[bytes]]:
+    """Return data rows and their parity rows."""
+    data = draw(st.lists(st.binary(min_size=1, max_size=9), min_size=1, max_size=6))
+    parity = [Sum(9) for _ in range(draw(counts))]
+    for number, total in enumerate(parity):
+        for row, each in enumerate(data):
+            total.add(coefficient(number, row), each)
+    return data, [bytes(total.value()) for total in parity]
+
+
+@given(codes(), st.data())
+def test_as_many_rows_as_there_is_parity_come_back_from_any_of_it(code, draw):
+    data, parity = code
+    most = min(len(data), len(parity))
+    order = draw.draw(st.permutations(range(len(data))))
+    lost = tuple(sorted(order[: draw.draw(st.integers(1, most))]))
+    rows = tuple(draw.draw(st.permutations(range(len(parity))))[: len(lost)])
+
+    for wanted in lost:
+        of_parity, of_data = weights(wanted, lost, rows, len(data))
+        total = Sum(9)
+        for row, weight in of_parity.items():
+            total.add(weight, parity[row])
+        for row, weight in of_data.items():
+            total.add(weight, data[row])
+
+        assert bytes(total.value()) == data[wanted].ljust(9, b"\0")
+
+
+@given(st.data())
+def test_the_largest_groups_come_back_too(draw):
+    depth = draw.draw(st.integers(1, 4))
+    count = MAX_ROWS - depth
+    lost = tuple(
+        sorted(
+            draw.draw(
+                st.sets(st.integers(0, count - 1), min_size=depth, max_size=depth)
+            )
+        )
+    )
+    data = [bytes([row, row ^ 0x5A]) for row in range(count)]
+
+    total = Sum(2)
+    of_parity, of_data = weights(lost[0], lost, tuple(range(depth)), count)
+    for row, weight in of_parity.items():
+        parity = Sum(2)
+        for number, each in enumerate(data):
+            parity.add(coefficient(row, number), each)
+        total.add(weight, parity.value())
+    for number, weight in of_data.items():
+        total.add(weight, data[number])
+
+    assert bytes(total.value()) == data[lost[0]]
+
+
+@given(st.integers(1, 40), counts, counts, st.data())
+def test_neighbours_that_are_lost_together_are_spread_over_the_groups(
+    packs, files, members, draw
+):
+    groups = Ratio(files, members).groups(packs)
+    row = packs + files * groups
+    first = draw.draw(st.integers(0, row - 1))
+    lost = set(range(first, min(row, first + files * groups)))
+
+    everything = []
+    for number in range(groups):
+        group = group_of(number, packs, groups, files)
+        places = {*group.packs, *(packs + file for file in group.files)}
+        everything += places
+        assert len(group.packs) <= members and len(group.files) == files
+        assert len(places & lost) <= files
+
+    assert sorted(everything) == list(range(row))
+
+
+chunks = st.lists(st.integers(1, 20), min_size=1, max_size=4)
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> tuple[Protected, dict[str, set[int]]]:
+    """Return packs with parity, and the bytes of each file that are bad."""
+    packs = draw(st.lists(chunks, min_size=1, max_size=5))
+    ratio = Ratio(draw(st.integers(1, 3)), draw(st.integers(1, 4)))
+    made = protect(Path(tempfile.mkdtemp()), packs, ratio)
+    bad: dict[str, set[int]] = {name: set() for name in made.names}
+    for name, size in made.index.large_files:
+        harm = draw(st.sampled_from(["none", "none", "gone", "flipped", "cut"]))
+        at = draw(st.integers(0, size - 1))
+        path = made.folder / name
+        if harm == "gone":
+            path.unlink()
+            bad[name].update(range(size))
+        elif harm == "cut":
+            path.write_bytes(path.read_bytes()[:at])
+            bad[name].update(range(at, size))
+        elif harm == "flipped":
+            flip(path, at)
+            for unit in made.units(name):
+                if unit.start <= at < unit.end:
+                    bad[name].update(range(unit.start, unit.end))
+    return made, bad
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_a_chunk_is_rebuilt_where_enough_of_its_group_is_good_and_only_there(draw):
+    with small_blocks():
+        made, bad = draw.draw(damaged())
+        with made.rebuilder() as rebuilder:
+            for number, chunk in enumerate(made.index.chunks):
+                target = bytearray(chunk.stored_size)
+                given_back = rebuilder.read_stored(number, memoryview(target))
+
+                assert given_back == _is_bearable(made, bad, number)
+                assert not given_back or bytes(target) == made.stored(number)
+
+
+def _is_bearable(made: Protected, bad: dict[str, set[int]], number: int) -> bool:
+    """Say whether at each offset enough of a chunk's group is good besides its pack.
+
+    A file that was cut is bad from there on, as far as its digests can be told: the
+    first chunk or block that is not whole counts as bad only from the cut.
+    """
+    chunk, packs = made.index.chunks[number], len(made.index.packs)
+    group = made.parity.group(chunk.pack % made.parity.groups, packs)
+    others = [made.names[pack] for pack in group.packs if pack != chunk.pack]
+    parity = [made.names[packs + file] for file in group.files]
+    return all(
+        1 + sum(at in bad[name] for name in others)
+        <= sum(at not in bad[name] for name in parity)
+        for at in range(chunk.offset, chunk.offset + chunk.stored_size)
+    )
