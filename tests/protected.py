@@ -92,4 +92,4 @@ def protect(folder: Path, packs: Sequence[Sequence[int]], ratio: Ratio) -> Prote
 
 
 def _stored(pack: int, offset: int) -> bytes:
-    return noise(f"{pack} {offset}", 64)
+    return noise(f"{pack} {offset}", 128)

@@ -186,7 +186,6 @@ class Rebuilder:
         edges = {begin, end}
         for position in self._others(chunk):
             for copy in self._copies(position):
-                edges.add(copy.file.size)
                 for unit in self._units(position, begin, end):
                     if self._is_bad(copy, unit):
                         edges.update((unit.start, unit.end))

@@ -69,7 +69,7 @@ def run(  # long: one parameter for each option
         insecure=frozenset(insecure_registry or ()),
     )
     found, judged = plan(request, Report(quiet=as_json))
-    bound = parity_bound(request, found.size)
+    bound = parity_bound(request.parity, found.size, request.part_size)
     size = None if found.size is None else found.size + (bound or 0)
     sticks = sticks_needed(size, request.part_size)
     if as_json:
@@ -83,11 +83,9 @@ def run(  # long: one parameter for each option
         typer.echo(line)
 
 
-def parity_bound(request: BuildRequest, size: int | None) -> int | None:
+def parity_bound(ratio: Ratio | None, size: int | None, part_size: int) -> int | None:
     """Return the most bytes that parity takes; None if it is not asked for or known."""
-    if request.parity is None or size is None:
-        return None
-    return request.parity.bound(size, request.part_size)
+    return None if ratio is None or size is None else ratio.bound(size, part_size)
 
 
 def sticks_needed(size: int | None, part_size: int) -> dict[int, int]:
