@@ -76,10 +76,13 @@ def find_damage(bundle: Bundle, progress: Progress) -> Tuple[Damage, ...]:
     files, faults = _present_packs(bundle, range(len(bundle.index.packs)))
     bad = _bad_chunks(bundle, files, progress)
     damages = _small_files(bundle)
-    for number, fault in sorted(faults.items()):
-        damages.append(_mended(bundle, fault, _chunks_of(bundle, number), progress))
-    for number, chunks in sorted(bad.items()):
-        fault = _changed(bundle, files[number], number, chunks)
+    for number in sorted({*faults, *bad}):
+        if number not in files:
+            chunks = _chunks_of(bundle, number)
+            damages.append(_mended(bundle, faults[number], chunks, progress))
+            continue
+        chunks = bad.get(number, [])
+        fault = faults.get(number) or _changed(bundle, files[number], number, chunks)
         damages.append(_mended(bundle, fault, chunks, lambda _size: None))
     damages += _parity_damage(bundle, progress)
     return tuple(damages)
@@ -154,7 +157,7 @@ def _present_packs(
         fault = _absence(bundle, pack.name, pack.size)
         if fault:
             faults[number] = fault
-        else:
+        if not fault or fault.kind != "missing":
             files[number] = bundle.pack_file(number)
     return files, faults
 
@@ -174,7 +177,10 @@ def _absence(bundle: Bundle, name: str, size: int) -> Optional[Damage]:
 def _mended(
     bundle: Bundle, fault: Damage, chunks: Sequence[int], progress: Progress
 ) -> Damage:
-    """Rebuild what a pack lacks, and say in its damage how that went."""
+    """Rebuild what a pack lacks, and say in its damage how that went.
+
+    A pack that lacks nothing has bytes too many, which parity cannot take away.
+    """
     scratch = Scratch()
 
     def rebuild(number: int) -> bool:
@@ -186,7 +192,7 @@ def _mended(
             progress(bundle.index.chunks[number].stored_size)
             if not is_rebuilt:
                 return _lost_beside(bundle, fault, [number])
-    if not bundle.spares:
+    if not (bundle.spares and chunks):
         return fault
     detail = f"{fault.detail}; can be rebuilt from parity"
     return replace(fault, detail=detail, is_mended=True)
