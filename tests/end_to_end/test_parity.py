@@ -158,6 +158,22 @@ def test_without_good_parity_all_is_good_but_one_is_told(harm, key, host, medium
     assert done.facts["rebuilt"] == {}
 
 
+def test_two_of_a_group_may_be_lost_whole_with_two_parity_files(key, tmp_path):
+    files = {"big.gguf": making.noise("two lost", 31 * MIB)}
+    spec = making.weights_spec(tmp_path / "spec", "two", files)
+    bundle = built(spec, key, tmp_path / "out", "2/4")
+    root = tmp_path / "host"
+    root.mkdir()
+    host = Host(root, bundle / PYZ, engine=NO_ENGINE)
+    for name in (PACKS[1], PACKS[3]):
+        (bundle / name).unlink()
+
+    done = host.run("install", bundle, "--key", key.public, "--json").expect(0)
+
+    assert done.facts["rebuilt"] == {PACKS[1]: 1, PACKS[3]: 1}
+    host.run("audit").expect(0, "clean")
+
+
 # What is beyond repair
 
 
