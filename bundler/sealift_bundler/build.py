@@ -142,15 +142,10 @@ def build(request: BuildRequest, report: Report) -> Built:
         clock.lap("gather")
         with Packer(target, request.part_size) as packer:
             manifest, documents = _pack(packer, job, gathered)
-            index = packer.finish()
-        clock.lap("pack")
-        index, parity = _protect(target, index, request.parity, report)
-        if parity:
-            clock.lap("parity")
+            index, digests = _finish(packer, target, job, clock)
         judged = _judge(job, needs_of(manifest))
         lock = _lock(job, gathered, manifest)
-        others: dict[str, bytes | Digest]
-        others = {**documents, **packer.pack_digests, **parity}
+        others: dict[str, bytes | Digest] = {**documents, **digests}
         root = _describe(target, manifest, index, others, job.signers)
         clock.lap("sign")
         _read_back(target, job)
@@ -256,15 +251,21 @@ def _pack(
     return manifest, documents
 
 
-def _protect(
-    target: Target, index: Index, ratio: Ratio | None, report: Report
+def _finish(
+    packer: Packer, target: Target, job: _Job, clock: _Clock
 ) -> tuple[Index, dict[str, Digest]]:
-    """Write parity files if they are asked for; return the index that tells of them."""
+    """Close the packs, and write parity files if they are asked for.
+
+    Returns the index of all these, and their digests.
+    """
+    index, ratio = packer.finish(), job.request.parity
+    clock.lap("pack")
     if not ratio or not index.packs:
-        return index, {}
-    with report.progress("making parity", index.large_size) as progress:
+        return index, packer.pack_digests
+    with job.place.report.progress("making parity", index.large_size) as progress:
         parity, digests = write_parity(target, index.packs, ratio, progress)
-    return index._replace(parity=parity), digests
+    clock.lap("parity")
+    return index._replace(parity=parity), {**packer.pack_digests, **digests}
 
 
 def _describe(
