@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from unittest import mock
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +17,8 @@ from protected import Protected, protect, small_blocks
 from sealift_bundler.parity import Ratio, Sum
 from sealift_manifests import erasure
 from sealift_manifests.erasure import MAX_ROWS, coefficient, weights
+from sealift_manifests.errors import PayloadError
+from sealift_manifests.media import MediaFile
 from sealift_manifests.parity import group_of
 
 counts = st.integers(1, 6)
@@ -101,6 +105,7 @@ def test_neighbours_that_are_lost_together_are_spread_over_the_groups(
     assert sorted(everything) == list(range(row))
 
 
+KINDS = ["none", "none", "gone", "flipped", "cut", "unreadable"]
 chunks = st.lists(st.integers(1, 20), min_size=1, max_size=4)
 
 
@@ -110,6 +115,7 @@ class Harm:
 
     wrong: set[int] = field(default_factory=set)
     suspect: set[int] = field(default_factory=set)
+    unreadable: int | None = None
 
 
 @st.composite
@@ -120,7 +126,7 @@ def damaged(draw: st.DrawFn, folder: Path) -> tuple[Protected, dict[str, Harm]]:
     made = protect(folder, packs, ratio)
     harms = {}
     for name, size in made.index.large_files:
-        kind = draw(st.sampled_from(["none", "none", "gone", "flipped", "cut"]))
+        kind = draw(st.sampled_from(KINDS))
         at = draw(st.integers(0, size - 1))
         harms[name] = _harmed(made, made.folder / name, kind, at)
     return made, harms
@@ -137,10 +143,28 @@ def _harmed(made: Protected, path: Path, kind: str, at: int) -> Harm:
     elif kind == "flipped":
         flip(path, at)
         wrong = {at}
+    elif kind == "unreadable":
+        wrong = {at}
     else:
         return Harm()
     units = [set(range(unit.start, unit.end)) for unit in made.units(path.name)]
-    return Harm(wrong, set().union(*(unit for unit in units if unit & wrong)))
+    suspect = set().union(*(unit for unit in units if unit & wrong))
+    return Harm(wrong, suspect, at if kind == "unreadable" else None)
+
+
+@contextmanager
+def failing_medium(harms: dict[str, Harm]) -> Iterator[None]:
+    """Make reads fail that touch a byte which cannot be read."""
+    read_into = MediaFile.read_into
+
+    def read(file: MediaFile, target: memoryview, offset: int) -> None:
+        at = harms[Path(file.label).name].unreadable
+        if at is not None and offset <= at < offset + len(target):
+            raise PayloadError("Input/output error", hint="Take another medium.")
+        read_into(file, target, offset)
+
+    with mock.patch.object(MediaFile, "read_into", read):
+        yield
 
 
 @settings(max_examples=100, deadline=None)
@@ -150,7 +174,7 @@ def test_a_chunk_is_rebuilt_where_enough_of_its_group_is_good_and_only_there(dra
         made, harms = draw.draw(damaged(Path(folder)))
         wrong = {name: harm.wrong for name, harm in harms.items()}
         suspect = {name: harm.suspect for name, harm in harms.items()}
-        with made.rebuilder() as rebuilder:
+        with made.rebuilder() as rebuilder, failing_medium(harms):
             for number, chunk in enumerate(made.index.chunks):
                 target = bytearray(chunk.stored_size)
                 is_rebuilt = rebuilder.read_stored(number, memoryview(target))
