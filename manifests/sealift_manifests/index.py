@@ -12,7 +12,7 @@ from sealift_manifests import strictjson
 from sealift_manifests.codecs import CODECS, RAW, SHUFFLE_ZSTD, WIDTHS
 from sealift_manifests.digests import Digest, digest_of
 from sealift_manifests.errors import ManifestError
-from sealift_manifests.model import FORMAT, KNOWN_FEATURES, check_version
+from sealift_manifests.model import FORMAT, check_version
 from sealift_manifests.parity import FEATURE as PARITY
 from sealift_manifests.parity import Parity, parity_value, parse_parity
 
@@ -21,6 +21,9 @@ MAX_INDEX = 256 << 20
 
 MAX_CHUNK = 8 << 20
 """The most bytes that one chunk decodes to."""
+
+INDEX_FEATURES = (PARITY,)
+"""Additions to format 1 that this reader understands in an index, by name."""
 
 _OF_NOTHING = digest_of(b"")
 _HINT = "The index is damaged or was not made by Sealift. Do not use the bundle."
@@ -105,12 +108,10 @@ def dump_index(index: Index) -> bytes:
 def parse_index(data: bytes, where: str = "index.json") -> Index:
     """Parse an index whose bytes were verified; check that it is consistent."""
     value = strictjson.load(data, where)
-    check_version(value, (*KNOWN_FEATURES, PARITY), where)
+    check_version(value, INDEX_FEATURES, where)
     try:
-        known = {"format", "features", "packs", "chunks", "contents"}
-        if PARITY in value.get("features", ()):
-            known |= {PARITY, "parity_groups"}
-        unknown = set(value) - known
+        protection = _protection(value)
+        unknown = set(value) - {"format", "features", "packs", "chunks", "contents"}
         _require(not unknown, f"unknown field {sorted(unknown)}")
         packs = tuple(_pack(item) for item in _list(value["packs"]))
         chunks = tuple(_chunk(item) for item in _list(value["chunks"]))
@@ -119,10 +120,8 @@ def parse_index(data: bytes, where: str = "index.json") -> Index:
             "a chunk is stored twice",
         )
         listed = [_content(item, chunks) for item in _list(value["contents"])]
-        parity = None
-        if PARITY in known:
-            files, groups = _list(value[PARITY]), _number(value["parity_groups"])
-            parity = parse_parity(files, groups, [pack.size for pack in packs])
+        sizes = [pack.size for pack in packs]
+        parity = parse_parity(*protection, sizes) if protection else None
         contents = {content.digest: content for content in listed}
         index = Index(packs, chunks, contents, parity)
         _require(len(index.contents) == len(listed), "a content appears twice")
@@ -130,6 +129,13 @@ def parse_index(data: bytes, where: str = "index.json") -> Index:
     except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
         raise ManifestError(f"{where} is not valid: {error}", hint=_HINT) from error
     return index
+
+
+def _protection(value: Dict[str, Any]) -> Optional[Tuple[List[Any], int]]:
+    """Take the parity files and the number of their groups out of an index."""
+    if PARITY not in value.get("features", ()):
+        return None
+    return _list(value.pop(PARITY)), _number(value.pop("parity_groups"))
 
 
 def _require(condition: object, message: str) -> None:

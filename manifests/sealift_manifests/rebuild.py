@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from threading import BoundedSemaphore
-from typing import Iterable, Iterator, List, NamedTuple, Optional, Set, Tuple
+from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from sealift_manifests.digests import digest_of
 from sealift_manifests.erasure import Sum, weights
@@ -46,7 +46,11 @@ class Rebuilder:
         self._index = index
         self._parity = parity
         self._files = index.large_files
-        self._places = [(chunk.pack, chunk.offset) for chunk in index.chunks]
+        self._first: Dict[int, int] = {}
+        self._offsets: Dict[int, List[int]] = {}
+        for number, chunk in enumerate(index.chunks):
+            self._first.setdefault(chunk.pack, number)
+            self._offsets.setdefault(chunk.pack, []).append(chunk.offset)
         self._turns = BoundedSemaphore(_AT_ONCE)
         self._measured: Set[Tuple[int, int, int]] = set()
         self._bad: Set[Tuple[int, int, int]] = set()
@@ -172,7 +176,8 @@ class Rebuilder:
         if position >= packs:
             yield from self._parity.files[position - packs].units(begin, end)
             return
-        number = bisect_right(self._places, (position, begin)) - 1
+        number = self._first[position]
+        number += bisect_right(self._offsets[position], begin) - 1
         while begin < end:
             # Chunks lie without gaps, in the order of their numbers.
             chunk = self._index.chunks[number]

@@ -43,7 +43,7 @@ class Damage:
 
     `kind`: missing, wrong-size, changed, unreadable or swapped. `ranges` are byte
     ranges [start, end) in it; `hits` names the model files and image blobs there.
-    `is_mended`: an install does without it, since all it needs can be rebuilt.
+    `is_mended`: an install can do without it, since what it needs can be rebuilt.
     """
 
     name: str
