@@ -37,7 +37,7 @@ def test_what_is_written_is_read_back(data):
 
 
 def test_a_reader_that_does_not_know_parity_is_told_to_be_newer(data, monkeypatch):
-    monkeypatch.setattr("sealift_manifests.index.PARITY", "unknown")
+    monkeypatch.setattr("sealift_manifests.index.INDEX_FEATURES", ())
 
     with pytest.raises(FormatVersionError, match="parity"):
         parse_index(data)
