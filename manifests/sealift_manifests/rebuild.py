@@ -10,15 +10,25 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from threading import BoundedSemaphore
-from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Set, Tuple
+from typing import (
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Set,
+    Tuple,
+)
 
 from sealift_manifests.digests import digest_of
 from sealift_manifests.erasure import Sum, weights
 from sealift_manifests.errors import PayloadError
 from sealift_manifests.index import Chunk, Index
 from sealift_manifests.media import Media, MediaFile
-from sealift_manifests.parallel import Scratch
-from sealift_manifests.parity import Group, Parity, Unit
+from sealift_manifests.parallel import Scratch, ordered_map
+from sealift_manifests.parity import Group, Parity, ParityFile, Unit
 
 _AT_ONCE = 2
 """One rebuilds while another reads; more would only take memory from each other."""
@@ -211,7 +221,7 @@ class Rebuilder:
             for copy in self._copies(position):
                 for unit in self._units(position, begin, end):
                     key = (position, copy.number, unit.start)
-                    if key not in self._measured and not is_good(copy.file, unit):
+                    if key not in self._measured and not _is_good(copy.file, unit):
                         self._bad.add(key)
                     self._measured.add(key)
         if failed and len(self._bad) == before:
@@ -223,7 +233,24 @@ def _range(chunk: Chunk) -> Tuple[int, int]:
     return chunk.offset, chunk.offset + chunk.stored_size
 
 
-def is_good(file: MediaFile, unit: Unit) -> bool:
+def bad_blocks(
+    file: MediaFile, parity: ParityFile, progress: Callable[[int], None]
+) -> List[Tuple[int, int]]:
+    """Measure a copy of a parity file; return the ranges of its bad blocks.
+
+    `progress` is told of the bytes that were measured.
+    """
+    units = tuple(parity.units(0, parity.size))
+    measured = ordered_map(lambda unit: _is_good(file, unit), units)
+    bad = []
+    for unit, good in zip(units, measured):
+        progress(unit.end - unit.start)
+        if not good:
+            bad.append((unit.start, unit.end))
+    return bad
+
+
+def _is_good(file: MediaFile, unit: Unit) -> bool:
     """Read a range of a file; say whether it has its digest."""
     data = _read.take(unit.end - unit.start)
     try:

@@ -28,8 +28,7 @@ from sealift_manifests.errors import DigestMismatchError, PayloadError, SealiftE
 from sealift_manifests.index import Chunk
 from sealift_manifests.media import MediaFile
 from sealift_manifests.parallel import Scratch, ordered_map
-from sealift_manifests.parity import Unit
-from sealift_manifests.rebuild import is_good
+from sealift_manifests.rebuild import bad_blocks
 
 Progress = Callable[[int], None]
 """Called with the number of bytes that were just dealt with."""
@@ -216,25 +215,13 @@ def _parity_damage(bundle: Bundle, progress: Progress) -> Iterator[Damage]:
         fault = _absence(bundle, file.name, file.size)
         if not fault:
             at = bundle.media.open(file.name)
-            bad = _bad_units(at, tuple(file.units(0, file.size)), progress)
+            bad = bad_blocks(at, file, progress)
             if not bad:
                 continue
             detail, ranges = "is not what was signed", _join(bad)
             fault = Damage(file.name, at.label, "changed", detail, ranges)
         detail = f"{fault.detail}; only rebuilding would need it"
         yield replace(fault, detail=detail, is_mended=True)
-
-
-def _bad_units(
-    file: MediaFile, units: Sequence[Unit], progress: Progress
-) -> List[Tuple[int, int]]:
-    bad = []
-    measured = ordered_map(lambda unit: is_good(file, unit), units)
-    for unit, good in zip(units, measured):
-        progress(unit.end - unit.start)
-        if not good:
-            bad.append((unit.start, unit.end))
-    return bad
 
 
 def _bad_chunks(
