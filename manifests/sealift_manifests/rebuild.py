@@ -38,11 +38,14 @@ _read = Scratch()
 
 
 class _Copy(NamedTuple):
-    """Copy `number` of the file at a position of the row of packs and parity files."""
+    """A copy of the file at a position of the row of packs and parity files."""
 
     position: int
-    number: int
     file: MediaFile
+
+    def key(self, unit: Unit) -> Tuple[str, int]:
+        """Return what tells a range of this copy from all others."""
+        return self.file.label, unit.start
 
 
 class Rebuilder:
@@ -62,9 +65,15 @@ class Rebuilder:
             self._first.setdefault(chunk.pack, number)
             self._offsets.setdefault(chunk.pack, []).append(chunk.offset)
         self._turns = BoundedSemaphore(_AT_ONCE)
-        self._measured: Set[Tuple[int, int, int]] = set()
-        self._bad: Set[Tuple[int, int, int]] = set()
+        self._measured: Set[Tuple[str, int]] = set()
+        self._bad: Set[Tuple[str, int]] = set()
         self.rebuilt: Set[int] = set()
+
+    def on(self, media: Media) -> Rebuilder:
+        """Return one that reads from other media, and goes on with `rebuilt`."""
+        other = Rebuilder(media, self._index, self._parity)
+        other.rebuilt = self.rebuilt
+        return other
 
     def holds(self, number: int) -> bool:
         """Say whether enough of the chunk's group is on the media to rebuild it."""
@@ -174,7 +183,7 @@ class Rebuilder:
 
     def _copies(self, position: int) -> Iterator[_Copy]:
         files = self._media.copies(self._files[position][0])
-        return (_Copy(position, n, file) for n, file in enumerate(files))
+        return (_Copy(position, file) for file in files)
 
     def _clipped(self, position: int, end: int) -> int:
         return min(end, self._files[position][1])
@@ -208,7 +217,7 @@ class Rebuilder:
         return zip(inside, inside[1:])
 
     def _is_bad(self, copy: _Copy, unit: Unit) -> bool:
-        return (copy.position, copy.number, unit.start) in self._bad
+        return copy.key(unit) in self._bad
 
     def _measure(self, chunk: Chunk, failed: Optional[_Copy]) -> None:
         """Measure what lies beside a chunk, each unit once, and keep what is bad.
@@ -220,13 +229,13 @@ class Rebuilder:
         for position in self._others(chunk):
             for copy in self._copies(position):
                 for unit in self._units(position, begin, end):
-                    key = (position, copy.number, unit.start)
+                    key = copy.key(unit)
                     if key not in self._measured and not _is_good(copy.file, unit):
                         self._bad.add(key)
                     self._measured.add(key)
         if failed and len(self._bad) == before:
             for unit in self._units(failed.position, begin, end):
-                self._bad.add((failed.position, failed.number, unit.start))
+                self._bad.add(failed.key(unit))
 
 
 def _range(chunk: Chunk) -> Tuple[int, int]:

@@ -11,7 +11,7 @@ from making import flip
 from protected import Protected, protect
 from sealift_bundler.parity import Ratio
 from sealift_manifests.errors import PayloadError
-from sealift_manifests.media import MediaFile
+from sealift_manifests.media import Media, MediaFile
 from sealift_manifests.parallel import ordered_map
 from sealift_manifests.rebuild import Rebuilder
 
@@ -95,6 +95,21 @@ def test_a_read_that_fails_once_ends_and_costs_one_parity_file(made, monkeypatch
         assert rebuilt(rebuilder, made, 0)
 
     assert failed
+
+
+def test_other_media_are_judged_anew_and_what_was_rebuilt_is_remembered(made, tmp_path):
+    other = Path(shutil.copytree(made.folder, tmp_path / "other"))
+    (made.folder / made.names[0]).unlink()
+    for name in made.names[2:]:
+        flip(made.folder / name, at=50)
+
+    with made.rebuilder() as here:
+        assert rebuilt(here, made, 0)
+        assert not rebuilt(here, made, 1)
+        with Media([str(other)]) as media:
+            assert rebuilt(here.on(media), made, 1)
+
+        assert here.rebuilt == {0, 1}
 
 
 def test_what_is_lost_beside_a_chunk_is_named(made):
