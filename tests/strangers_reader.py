@@ -173,7 +173,7 @@ def parse_sums(data: bytes) -> dict[str, str]:  # 4
     return {row[2]: "sha256:" + row[1] for row in rows if row}
 
 
-def load(data: bytes) -> Any:  # 7
+def load(data: bytes, *features: str) -> Any:  # 7
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         need(len({key.casefold() for key, _ in pairs}) == len(pairs), "same key twice")
         return dict(pairs)
@@ -194,7 +194,8 @@ def load(data: bytes) -> Any:  # 7
     )
     json.dumps(value, ensure_ascii=False).encode("utf-8")  # no half surrogates
     need(type(value) is dict and type(value.get("format")) is int, "format")
-    need(value["format"] == 1 and not value.get("features"), "another reader is needed")
+    known = value["format"] == 1 and set(value.get("features", [])) <= set(features)
+    need(known, "another reader is needed")
     return value
 
 
@@ -230,8 +231,31 @@ def decode(chunk: Mapping[str, Any], stored: bytes) -> bytes:  # 10
     return bytes(plain)
 
 
+def product(a: int, b: int) -> int:  # 9
+    total = 0
+    for bit in range(8):
+        total ^= a << bit if b >> bit & 1 else 0
+    for bit in range(14, 7, -1):
+        total ^= 0x11D << bit - 8 if total >> bit & 1 else 0
+    return total
+
+
+def parity_of(packs: list[bytes], j: int) -> bytes:
+    """Return the bytes of parity file j of a group of packs."""
+    total, size = 0, max(map(len, packs))
+    for k, data in enumerate(packs):
+        below = (255 - j) ^ k
+        c = next(x for x in range(256) if product(x, below) == 255 ^ k)
+        times = data.translate(bytes(product(c, value) for value in range(256)))
+        total ^= int.from_bytes(times, "little")
+    return total.to_bytes(size, "little")
+
+
 def check_places(index: Mapping[str, Any]) -> None:  # 9
-    need(set(index) - {"features"} == {"format", "packs", "chunks", "contents"}, "keys")
+    known = {"format", "packs", "chunks", "contents"}
+    if "parity" in index.get("features", []):
+        known |= {"parity", "parity_groups"}
+    need(set(index) - {"features"} == known, "keys")
     places = [(n, pack["size"]) for n, pack in enumerate(index["packs"])]
     at = {n: 0 for n, _ in places}
     for before, chunk in zip([None, *index["chunks"]], index["chunks"], strict=False):
@@ -257,7 +281,7 @@ class Bundle:
         check_signed(self.files, sums, trusted)
         self.sums = parse_sums(sums)
         self.manifest = load(self.document("manifest.json", 256 << 20))
-        self.index = load(self.document("index.json", 1 << 30))
+        self.index = load(self.document("index.json", 1 << 30), "parity")
         need(self.manifest["type"] == "sealift-bundle", "type")
         check_places(self.index)
         self.contents = {c["digest"]: c for c in self.index["contents"]}
@@ -295,6 +319,18 @@ class Bundle:
             stored = read(self.files, pack, chunk["offset"], chunk["stored_size"])
             need(digest(stored) == chunk["stored_digest"], f"{pack} is damaged")
             yield decode(chunk, stored)
+
+    def check_parity(self) -> int:
+        """Compare parity files with what the packs make; return how many there are."""
+        packs, files = ([f["name"] for f in self.index[x]] for x in ("packs", "parity"))
+        row, groups = [*packs, *files], self.index["parity_groups"]
+        for number in range(groups):
+            members = [whole(self.files, n, 1 << 30) for n in row[number::groups]]
+            parity = members[-(len(files) // groups) :]
+            data = members[: -len(parity)]
+            for j, made in enumerate(parity):
+                need(parity_of(data, j) == made, "parity is not that of the packs")
+        return len(files)
 
     def extract(self, folder: Path) -> None:
         """Write every file; each gets its name when it is whole."""

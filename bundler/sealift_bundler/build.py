@@ -51,6 +51,7 @@ from sealift_bundler.pack import Packer
 from sealift_bundler.pack_images import pack_images
 from sealift_bundler.pack_models import GatheredModel, pack_model
 from sealift_bundler.pack_stack import load_stack, pack_stack
+from sealift_bundler.parity import Ratio, write_parity
 from sealift_bundler.report import Report
 from sealift_bundler.signing import Signer, named_signers, sign_sums
 from sealift_bundler.spec import Spec
@@ -84,6 +85,7 @@ class BuildRequest:
     acceptance: Acceptance = NONE_ACCEPTED
     tar: bool = False
     part_size: int = 2**32 - 1
+    parity: Ratio | None = None
     locked: bool = False
     update: bool = False
     insecure: frozenset[str] = frozenset()
@@ -161,12 +163,11 @@ def build(request: BuildRequest, report: Report) -> Built:
         clock.lap("gather")
         with Packer(target, request.part_size) as packer:
             packed = _pack(packer, job, gathered)
-            index = packer.finish()
+            index, digests = _finish(packer, target, job, clock)
         manifest = packed.manifest
-        clock.lap("pack")
         judged = _judge(job, needs_of(manifest))
         lock = _lock(job, gathered, manifest, resolved)
-        others: dict[str, bytes | Digest] = {**packed.documents, **packer.pack_digests}
+        others: dict[str, bytes | Digest] = {**packed.documents, **digests}
         root = _describe(target, manifest, index, others, job.signers)
         clock.lap("sign")
         _read_back(target, job)
@@ -272,6 +273,23 @@ def _pack(packer: Packer, job: _Job, gathered: _Gathered) -> _Packed:
     return _Packed(manifest, documents, advice)
 
 
+def _finish(
+    packer: Packer, target: Target, job: _Job, clock: _Clock
+) -> tuple[Index, dict[str, Digest]]:
+    """Close the packs, and write parity files if they are asked for.
+
+    Returns the index of all these, and their digests.
+    """
+    index, ratio = packer.finish(), job.request.parity
+    clock.lap("pack")
+    if not ratio or not index.packs:
+        return index, packer.pack_digests
+    with job.place.report.progress("making parity", index.large_size) as progress:
+        parity, digests = write_parity(target, index.packs, ratio, progress)
+    clock.lap("parity")
+    return index._replace(parity=parity), {**packer.pack_digests, **digests}
+
+
 def _describe(
     target: Target,
     manifest: Manifest,
@@ -281,13 +299,13 @@ def _describe(
 ) -> Digest:
     """Write the small files, SHA256SUMS and the signatures; return the root digest.
 
-    `others` are small files to write, and digests of packs that are written.
+    `others` are small files to write, and digests of large ones that are written.
     """
     files = {name: data for name, data in others.items() if isinstance(data, bytes)}
     files[MANIFEST_NAME] = dump_manifest(manifest)
     files[INDEX_NAME] = dump_index(index)
     files[INSTALLER_NAME] = installer_bytes()
-    files[GUIDE_NAME] = install_guide(manifest, signers)
+    files[GUIDE_NAME] = install_guide(manifest, signers, index.parity)
     digests = {name: data for name, data in others.items() if isinstance(data, Digest)}
     digests |= {name: digest_of(data) for name, data in files.items()}
     check_consistent(manifest, index, digests)
@@ -309,9 +327,9 @@ def _read_back(target: Target, job: _Job) -> None:
         for name in media.names():
             media.open(name).drop_cache()
         bundle = open_bundle(media, trust, job.request.created)
-        total = sum(pack.size for pack in bundle.index.packs)
+        total = bundle.index.large_size
         with job.place.report.progress("reading back", total) as progress:
-            verify_payload(bundle, progress)
+            verify_payload(bundle, progress, strict=True)
 
 
 class _Clock:

@@ -5,18 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sealift_manifests.model import Manifest
+from sealift_manifests.parity import Parity
 from sealift_manifests.sshsig import P384
 from sealift_manifests.trust import NAMESPACE
 
 from sealift_bundler.signing import Signer
 
 
-def install_guide(manifest: Manifest, signers: Sequence[tuple[str, Signer]]) -> bytes:
+def install_guide(
+    manifest: Manifest,
+    signers: Sequence[tuple[str, Signer]],
+    parity: Parity | None = None,
+) -> bytes:
     """Return INSTALL.md. `signers` are (name in the signature file, signer) pairs."""
-    parts = [_HEAD, _contents(manifest), _trust(signers), _verify(signers), _INSTALL]
+    verify = _verify(signers)
+    if parity:
+        verify = verify.replace(_BUT_PACKS, f"{_BUT_PACKS} --exclude='*.par'")
+    parts = [_HEAD, _contents(manifest), _trust(signers), verify, _INSTALL]
     if manifest.stack:
         parts.append(_START)
     parts += [_audit(manifest, signers), _TROUBLE]
+    if parity:
+        parts.append(_parity(parity))
     text = "\n".join(part.strip("\n") + "\n" for part in parts)
     return (
         text.replace("{name}", manifest.name)
@@ -83,6 +93,13 @@ def _audit(manifest: Manifest, signers: Sequence[tuple[str, Signer]]) -> str:
             f"        /var/lib/sealift/current/{{name}}/{model.listing_name}",
         ]
     return _AUDIT.replace("{commands}", "\n".join(lines))
+
+
+def _parity(parity: Parity) -> str:
+    files = f"`{parity.files[0].name}` to `{parity.files[-1].name}`"
+    if len(parity.files) == 1:
+        files = f"`{parity.files[0].name}`"
+    return _PARITY.replace("{files}", files)
 
 
 _HEAD = """
@@ -168,3 +185,14 @@ something, 40-45 a change did not work, 50 the audit found drift. A damaged pack
 named with its byte range: copy that one file again. Nothing half-done is left in
 the way: run the same command again.
 """
+
+_PARITY = """
+## Parity
+
+{files} are parity: a pack that is lost or damaged is rebuilt from them and the other
+packs, chunk by chunk, and each chunk is compared with what was signed before it is
+used. `sha256sum` knows nothing of that and names the pack all the same; `verify` says
+whether it can be rebuilt, and `install` does it. So carry on, and report the medium.
+"""
+
+_BUT_PACKS = "--exclude='*.pack'"

@@ -10,14 +10,16 @@ import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
 
 from sealift_manifests import ustar
 from sealift_manifests.digests import Buffer
 from sealift_manifests.errors import BusyError, OutputError, SealiftError
+from sealift_manifests.index import Pack
+from sealift_manifests.media import MediaFile
 
 from sealift_bundler.durable import sync_directory
 
@@ -47,6 +49,12 @@ class Target(Protocol):
     def create(self, name: str) -> Sink:
         """Begin the next file; the one before it is closed."""
 
+    def reserve(self, files: Sequence[tuple[str, int]]) -> Callable[[int], Sink]:
+        """Make room for the next files, of known names and sizes in bytes.
+
+        Returns what begins one of them by its number; they may be written at once.
+        """
+
     def finish(self) -> None:
         """Make the whole bundle durable under its unfinished name."""
 
@@ -71,6 +79,10 @@ class DirectoryTarget:
         """Begin the file `name`."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         return _FileSink(os.open(self.path / name, flags, 0o644))
+
+    def reserve(self, files: Sequence[tuple[str, int]]) -> Callable[[int], Sink]:
+        """Return what begins one of these files."""
+        return lambda number: self.create(files[number][0])
 
     def finish(self) -> None:
         """Sync the directory; its files are synced already."""
@@ -101,6 +113,18 @@ class TarTarget:
     def create(self, name: str) -> Sink:
         """Begin the member `name`; its header is written when it is closed."""
         return _MemberSink(self._fd, f"{self._folder}/{name}", self._mtime)
+
+    def reserve(self, files: Sequence[tuple[str, int]]) -> Callable[[int], Sink]:
+        """Write what lies around these members; return what begins one of them."""
+        at, starts = os.lseek(self._fd, 0, os.SEEK_CUR), []
+        for name, size in files:
+            header = ustar.header(f"{self._folder}/{name}", size, self._mtime)
+            os.pwrite(self._fd, header, at)
+            starts.append(at + len(header))
+            at += len(header) + size + len(ustar.padding(size))
+            os.ftruncate(self._fd, at)
+        os.lseek(self._fd, at, os.SEEK_SET)
+        return lambda number: _PlacedSink(self._fd, starts[number])
 
     def finish(self) -> None:
         """Write the end of the archive and sync it."""
@@ -180,6 +204,46 @@ class _MemberSink:
         os.pwrite(
             self._fd, ustar.header(self._name, self._size, self._mtime), self._start
         )
+
+
+class _PlacedSink:
+    """A tar member that has its place already."""
+
+    def __init__(self, fd: int, start: int) -> None:
+        self._fd = fd
+        self._at = start
+
+    def write(self, data: Buffer) -> None:
+        view = memoryview(data).cast("B")
+        while view:
+            done = os.pwrite(self._fd, view, self._at)
+            view, self._at = view[done:], self._at + done
+
+    def close(self) -> None:
+        """Leave syncing to the end of the archive."""
+
+
+@contextmanager
+def open_written(
+    path: Path, packs: Sequence[Pack], wanted: Sequence[int]
+) -> Iterator[list[MediaFile]]:
+    """Open some of the packs that an unfinished bundle at `path` begins with.
+
+    `wanted` are their numbers, in rising order.
+    """
+    is_tar, start = path.is_file(), 0
+    with ExitStack() as opened:
+        files = []
+        for number, pack in enumerate(packs):
+            if number in wanted:
+                place = path if is_tar else path / pack.name
+                fd = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
+                opened.callback(os.close, fd)
+                at = start + ustar.BLOCK if is_tar else 0
+                label = f"{path}:{pack.name}" if is_tar else str(place)
+                files.append(MediaFile(fd, label, at, pack.size, str(path)))
+            start += ustar.BLOCK + pack.size + len(ustar.padding(pack.size))
+        yield files
 
 
 def _write_all(fd: int, data: Buffer) -> None:

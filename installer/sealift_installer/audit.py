@@ -129,9 +129,8 @@ def _open(release: Release, trust: Trust, then: datetime) -> Bundle:
             f"again. ({error.hint})",
         ) from error
     with media:
-        for name in bundle.sums:
-            if name not in {pack.name for pack in bundle.index.packs}:
-                _check_document(bundle, name)
+        for name in bundle.small_files:
+            _check_document(bundle, name)
         return bundle
 
 

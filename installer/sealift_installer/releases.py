@@ -135,8 +135,7 @@ def _has_record(folder: str, bundle: Bundle) -> bool:
 
 
 def _signed_files(bundle: Bundle) -> Dict[str, bytes]:
-    packs = {pack.name for pack in bundle.index.packs}
-    files = {name: bundle.document(name) for name in bundle.sums if name not in packs}
+    files = {name: bundle.document(name) for name in bundle.small_files}
     files.update(bundle.signatures)
     files[SUMS_NAME] = bundle.document(SUMS_NAME)
     return files

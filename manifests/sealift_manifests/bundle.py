@@ -32,6 +32,7 @@ from sealift_manifests.index import MAX_INDEX, Chunk, Index, parse_index
 from sealift_manifests.media import Media, MediaFile
 from sealift_manifests.model import MAX_MANIFEST, Manifest, parse_manifest
 from sealift_manifests.parallel import Scratch, ordered_map
+from sealift_manifests.rebuild import Rebuilder
 from sealift_manifests.roots import find_root
 from sealift_manifests.sums import SUMS_NAME, parse_sums
 from sealift_manifests.trees import format_listing
@@ -42,7 +43,7 @@ INDEX_NAME = "index.json"
 INSTALLER_NAME = "sealift-installer.pyz"
 GUIDE_NAME = "INSTALL.md"
 MAX_SMALL_FILE = 64 << 20
-"""The largest accepted file of a bundle that is not a pack, in bytes."""
+"""The largest accepted file of a bundle that is no pack or parity file, in bytes."""
 
 _stored = Scratch()
 
@@ -99,6 +100,27 @@ class Bundle:
         known = {*self.sums, *self.signatures, SUMS_NAME}
         return tuple(name for name in self.media.names() if name not in known)
 
+    @property
+    def small_files(self) -> Tuple[str, ...]:
+        """Names of the signed files that are neither packs nor parity, sorted."""
+        large = {name for name, _ in self.index.large_files}
+        return tuple(sorted(name for name in self.sums if name not in large))
+
+    @property
+    def rebuilder(self) -> Optional[Rebuilder]:
+        """The spare that rebuilds chunks from parity, if the bundle has parity."""
+        found = [spare for spare in self.spares if isinstance(spare, Rebuilder)]
+        return found[0] if found else None
+
+    @property
+    def rebuilt(self) -> Dict[str, int]:
+        """How many chunks of which packs were rebuilt from parity so far."""
+        counts: Dict[str, int] = {}
+        for number in sorted(self.rebuilder.rebuilt) if self.rebuilder else ():
+            name = self.index.packs[self.index.chunks[number].pack].name
+            counts[name] = counts.get(name, 0) + 1
+        return counts
+
     def pack_file(self, number: int) -> MediaFile:
         """Return pack `number` (from 0), or raise PayloadError if it is missing."""
         return self.media.open(self.index.packs[number].name)
@@ -145,22 +167,41 @@ class Bundle:
                     return
                 errors.append(damaged_chunk(file, chunk))
             self.bad_copies.append(BadCopy(file, number))
-        for spare in self.spares:
-            given = spare.read_stored(number, target)
-            if given and digest_of(target) == chunk.stored_digest:
-                return
-        if not errors:
-            self.pack_file(chunk.pack)  # Says where it was looked for.
-        raise errors[0]
+        if not self.read_spare(number, target):
+            raise self._fault(number, errors)
+
+    def _fault(self, number: int, errors: List[SealiftError]) -> SealiftError:
+        """Return the error for a chunk of which no copy was good, and no spare."""
+        try:
+            self.pack_file(self.index.chunks[number].pack)
+        except PayloadError as error:  # Says where it was looked for.
+            errors = [error]
+        if not self.rebuilder:
+            return errors[0]
+        why = self.rebuilder.why_not([number])
+        return type(errors[0])(f"{errors[0].message}; {why}", hint=errors[0].hint)
+
+    def read_spare(self, number: int, target: memoryview) -> bool:
+        """Fill `target` with the stored bytes of a chunk, as signed, from a spare.
+
+        Say whether one had them.
+        """
+        wanted = self.index.chunks[number].stored_digest
+        return any(
+            spare.read_stored(number, target) and digest_of(target) == wanted
+            for spare in self.spares
+        )
 
     def is_at_hand(self, number: int) -> bool:
         """Say whether a medium or a spare has a place for this chunk, good or bad."""
         chunk = self.index.chunks[number]
         end = chunk.offset + chunk.stored_size
         copies = self.media.copies(self.index.packs[chunk.pack].name)
-        return any(file.size >= end for file in copies) or any(
-            spare.holds(number) for spare in self.spares
-        )
+        return any(file.size >= end for file in copies) or self.has_spare(number)
+
+    def has_spare(self, number: int) -> bool:
+        """Say whether a spare has a place for this chunk, good or bad."""
+        return any(spare.holds(number) for spare in self.spares)
 
     def read_content(self, digest: Digest) -> Iterator[memoryview]:
         """Yield the plain bytes of a file by its digest, decoded on all cores."""
@@ -193,6 +234,7 @@ def open_bundle(media: Media, trust: Trust, now: datetime) -> Bundle:
         manifest=manifest,
         index=index,
         documents=documents,
+        spares=(Rebuilder(media, index, index.parity),) if index.parity else (),
     )
 
 
@@ -255,6 +297,8 @@ def check_consistent(
     listed = {name for name in sums if name.endswith(".pack")}
     if names != listed or len(names) != len(index.packs):
         raise ManifestError("index and SHA256SUMS name different packs", hint=_RECOPY)
+    if not all(name in sums for name, _ in index.large_files):
+        raise ManifestError("SHA256SUMS lacks a parity file", hint=_RECOPY)
     for model in manifest.models:
         listing = format_listing(model.layout, model.source, model.files)
         if not sums.get(model.listing_name) == model.tree == digest_of(listing):

@@ -6,19 +6,24 @@ back, without gaps. So the digests of the chunks cover every byte of every pack.
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, NamedTuple, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from sealift_manifests import strictjson
 from sealift_manifests.codecs import CODECS, RAW, SHUFFLE_ZSTD, WIDTHS
 from sealift_manifests.digests import Digest, digest_of
 from sealift_manifests.errors import ManifestError
-from sealift_manifests.model import FORMAT, KNOWN_FEATURES, check_version
+from sealift_manifests.model import FORMAT, check_version
+from sealift_manifests.parity import FEATURE as PARITY
+from sealift_manifests.parity import Parity, parity_value, parse_parity
 
 MAX_INDEX = 256 << 20
 """The largest accepted index.json, in bytes."""
 
 MAX_CHUNK = 8 << 20
 """The most bytes that one chunk decodes to."""
+
+INDEX_FEATURES = (PARITY,)
+"""Additions to format 1 that this reader understands in an index, by name."""
 
 _OF_NOTHING = digest_of(b"")
 _HINT = "The index is damaged or was not made by Sealift. Do not use the bundle."
@@ -58,11 +63,27 @@ class Content(NamedTuple):
 
 
 class Index(NamedTuple):
-    """The packs, the chunks in order of place, and the contents by digest."""
+    """The packs, the chunks in order of place, and the contents by digest.
+
+    `parity`: the files from which lost packs can be rebuilt, if there are any.
+    """
 
     packs: Tuple[Pack, ...]
     chunks: Tuple[Chunk, ...]
     contents: Dict[Digest, Content]
+    parity: Optional[Parity] = None
+
+    @property
+    def large_files(self) -> Tuple[Tuple[str, int], ...]:
+        """Name and size of each pack, then of each parity file: all but small files."""
+        parity = self.parity.files if self.parity else ()
+        packs = ((pack.name, pack.size) for pack in self.packs)
+        return (*packs, *((file.name, file.size) for file in parity))
+
+    @property
+    def large_size(self) -> int:
+        """Bytes of these together."""
+        return sum(size for _, size in self.large_files)
 
 
 def dump_index(index: Index) -> bytes:
@@ -72,19 +93,24 @@ def dump_index(index: Index) -> bytes:
         ("contents", [_content_value(c) for _, c in sorted(index.contents.items())]),
         ("packs", [pack._asdict() for pack in index.packs]),
     ]
+    rest: Dict[str, Any] = {"format": FORMAT}
+    if index.parity:
+        sections.append((PARITY, [parity_value(f) for f in index.parity.files]))
+        rest.update(features=[PARITY], parity_groups=index.parity.groups)
     parts: List[bytes] = [b"{\n"]
     for name, values in sections:
         lines = b",\n".join(strictjson.dump_line(value)[:-1] for value in values)
         parts.append(b'"%s":[\n%s],\n' % (name.encode("ascii"), lines))
-    parts.append(b'"format":%d}\n' % FORMAT)
+    parts.append(strictjson.dump_line(rest)[1:])
     return b"".join(parts)
 
 
 def parse_index(data: bytes, where: str = "index.json") -> Index:
     """Parse an index whose bytes were verified; check that it is consistent."""
     value = strictjson.load(data, where)
-    check_version(value, KNOWN_FEATURES, where)
+    check_version(value, INDEX_FEATURES, where)
     try:
+        protection = _protection(value)
         unknown = set(value) - {"format", "features", "packs", "chunks", "contents"}
         _require(not unknown, f"unknown field {sorted(unknown)}")
         packs = tuple(_pack(item) for item in _list(value["packs"]))
@@ -94,12 +120,22 @@ def parse_index(data: bytes, where: str = "index.json") -> Index:
             "a chunk is stored twice",
         )
         listed = [_content(item, chunks) for item in _list(value["contents"])]
-        index = Index(packs, chunks, {content.digest: content for content in listed})
+        sizes = [pack.size for pack in packs]
+        parity = parse_parity(*protection, sizes) if protection else None
+        contents = {content.digest: content for content in listed}
+        index = Index(packs, chunks, contents, parity)
         _require(len(index.contents) == len(listed), "a content appears twice")
         _check_places(index)
     except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
         raise ManifestError(f"{where} is not valid: {error}", hint=_HINT) from error
     return index
+
+
+def _protection(value: Dict[str, Any]) -> Optional[Tuple[List[Any], int]]:
+    """Take the parity files and the number of their groups out of an index."""
+    if PARITY not in value.get("features", ()):
+        return None
+    return _list(value.pop(PARITY)), _number(value.pop("parity_groups"))
 
 
 def _require(condition: object, message: str) -> None:

@@ -87,6 +87,13 @@ def fresh(key, tmp_path_factory) -> Path:
     return build(spec, key, folder / "out", "--part-size", "8388608")
 
 
+@pytest.fixture(scope="module")
+def protected(key, fresh, tmp_path_factory) -> Path:
+    """The same bundle with parity files: two packs in one group, and three of them."""
+    spec, out = fresh.parents[1] / "sealift.yaml", tmp_path_factory.mktemp("protected")
+    return build(spec, key, out, "--part-size", "8388608", "--parity", "3/4")
+
+
 def as_tar(bundle: Path, folder: Path) -> Path:
     """Write a bundle's files as our tar does."""
     files = sorted(bundle.iterdir(), key=lambda p: (p.suffix != ".pack", p.name))
@@ -122,6 +129,18 @@ def test_a_stranger_reads_a_fresh_bundle_as_we_do(form, fresh, key, tmp_path):
     assert ours(bundle, key.public) == made
     assert theirs(bundle, key.public, tmp_path / "out") == made
     assert len(list(fresh.glob("*.pack"))) > 1
+
+
+def test_a_stranger_makes_the_same_parity_of_the_packs(protected, key, tmp_path):
+    bundle = stranger.Bundle(protected, blobs_of(key.public))
+
+    assert bundle.check_parity() == 3
+    assert theirs(protected, key.public, tmp_path) == ours(protected, key.public)
+
+    longest = max(protected.glob("*.pack"), key=lambda path: path.stat().st_size)
+    flip(longest, at=longest.stat().st_size - 1)
+    with pytest.raises(ValueError, match="parity is not that of the packs"):
+        bundle.check_parity()
 
 
 def test_a_stranger_unpacks_our_tar_with_the_hosts_tar(fresh, tmp_path):

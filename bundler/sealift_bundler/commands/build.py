@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 from sealift_manifests.errors import SigningError, UsageError
+from sealift_manifests.index import Index
 from sealift_manifests.preflight.words import acceptance_of, count, describe
 from sealift_manifests.sizes import human
 from sealift_manifests.sshsig import PublicKey
@@ -16,12 +17,14 @@ from sealift_bundler.build import BuildRequest, Built, build
 from sealift_bundler.commands.options import (
     Accept,
     InsecureRegistries,
+    ParityRatio,
     Surveys,
     ask_passphrase,
     creation_time,
     default_cache,
     parse_size,
 )
+from sealift_bundler.parity import Ratio
 from sealift_bundler.report import Report, counted
 from sealift_bundler.signing import Signer, signer_from_agent, signer_from_key_file
 from sealift_bundler.surveys import NONE_ACCEPTED
@@ -54,6 +57,7 @@ def run(  # long: one parameter for each option
             metavar="SIZE", help="The largest pack, such as 700MB; at least 8MiB."
         ),
     ] = "4GiB-1",
+    parity: ParityRatio = None,
     locked: Annotated[
         bool, typer.Option("--locked", help="Refuse what differs from the lock file.")
     ] = False,
@@ -91,6 +95,7 @@ def run(  # long: one parameter for each option
         acceptance=acceptance_of(accept or ()),
         tar=tar,
         part_size=parse_size(part_size),
+        parity=Ratio.parse(parity) if parity else None,
         locked=locked,
         update=update,
         insecure=frozenset(insecure_registry or ()),
@@ -120,6 +125,7 @@ def summary(built: Built, keys: Sequence[PublicKey]) -> str:
             *contents,
             f"  stored     {human(built.stored_size)} of {human(built.plain_size)} "
             f"({ratio:.3f}) in {packs}, read back and verified",
+            *parity_lines(built.index),
             f"  times      {times}",
             *(
                 f"  will run   on {each.survey.label}: {count(each.findings)}"
@@ -142,6 +148,21 @@ def advice_lines(built: Built) -> list[str]:
         return []
     found = describe(built.advice, NONE_ACCEPTED)
     return [f"  could be better: {count(built.advice)}", *found, ""]
+
+
+def parity_lines(index: Index) -> list[str]:
+    """Return what parity takes and what it bears, if there is any."""
+    parity = index.parity
+    if not parity:
+        return []
+    size, packs = sum(file.size for file in parity.files), len(index.packs)
+    stored = sum(pack.size for pack in index.packs)
+    most = len(parity.group(0, packs).packs)
+    return [
+        f"  parity     {human(size)} ({size / stored:.3f} of the packs) in "
+        f"{counted(len(parity.files), 'file')}: any {parity.depth} lost of "
+        f"{most + parity.depth} can be rebuilt"
+    ]
 
 
 def _signers(key_files: list[Path], agent_keys: list[str]) -> list[Signer]:

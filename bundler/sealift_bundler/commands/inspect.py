@@ -18,6 +18,7 @@ from sealift_manifests.sshsig import verify_sshsig
 from sealift_manifests.sums import MAX_SUMS, SUMS_NAME
 from sealift_manifests.trust import NAMESPACE, Trust
 
+from sealift_bundler.commands.build import parity_lines
 from sealift_bundler.commands.options import on_bundle, print_json
 from sealift_bundler.needs_text import needs_lines
 from sealift_bundler.report import counted
@@ -42,6 +43,10 @@ def run(places: list[str], trust: Trust, *, as_json: bool) -> None:
             signer_trusted=trusted,
             needs=records.encode(needs_of(opened.manifest)),
             packs=[pack._asdict() for pack in opened.index.packs],
+            parity=[
+                {"name": name, "size": size}
+                for name, size in opened.index.large_files[len(opened.index.packs) :]
+            ],
         )
     else:
         typer.echo(describe(opened, trusted=trusted))
@@ -63,6 +68,7 @@ def describe(bundle: Bundle, *, trusted: bool) -> str:
         f"  root       {bundle.root}",
         f"  size       {human(stored)} in {counted(len(index.packs), 'pack')}, "
         f"{human(plain)} installed",
+        *parity_lines(index),
     ]
     for model in manifest.models:
         source = model.source

@@ -59,6 +59,15 @@ InsecureRegistries = Annotated[
         help="Registry to speak plain HTTP with; may be repeated.",
     ),
 ]
+ParityRatio = Annotated[
+    str | None,
+    typer.Option(
+        "--parity",
+        metavar="M/N",
+        help="Make M parity files for each group of up to N packs, such as 1/20: any "
+        "M of a group may be lost.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
 
 _SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB|TiB|kB|KB|MB|GB|TB)?(-1)?\Z")

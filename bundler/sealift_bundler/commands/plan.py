@@ -16,6 +16,7 @@ from sealift_bundler.commands.options import (
     Accept,
     AsJson,
     InsecureRegistries,
+    ParityRatio,
     Surveys,
     creation_time,
     default_cache,
@@ -24,6 +25,7 @@ from sealift_bundler.commands.options import (
 )
 from sealift_bundler.draft import Draft
 from sealift_bundler.needs_text import needs_lines
+from sealift_bundler.parity import Ratio
 from sealift_bundler.report import Report, counted
 from sealift_bundler.surveys import Judged, findings_text, judged_as_json, require
 
@@ -44,6 +46,7 @@ def run(  # long: one parameter for each option
     part_size: Annotated[
         str, typer.Option(metavar="SIZE", help="The largest pack, as for build.")
     ] = "4GiB-1",
+    parity: ParityRatio = None,
     cache: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The cache, as for build.")
     ] = None,
@@ -61,20 +64,28 @@ def run(  # long: one parameter for each option
         survey_paths=survey or (),
         acceptance=acceptance,
         part_size=parse_size(part_size),
+        parity=Ratio.parse(parity) if parity else None,
         update=update,
         insecure=frozenset(insecure_registry or ()),
     )
     found, judged = plan(request, Report(quiet=as_json))
-    sticks = sticks_needed(found.size, request.part_size)
+    bound = parity_bound(request.parity, found.size, request.part_size)
+    size = None if found.size is None else found.size + (bound or 0)
+    sticks = sticks_needed(size, request.part_size)
     if as_json:
         require(judged, acceptance, found.needs.name)
-        print_json(**plan_facts(found, judged, sticks))
+        print_json(**plan_facts(found, judged, sticks), parity=bound)
         return
-    typer.echo(describe(found, sticks))
+    typer.echo(describe(found, sticks, bound))
     # Fails are told with the findings, by the error.
     require(judged, acceptance, found.needs.name)
     for line in findings_text(judged, acceptance):
         typer.echo(line)
+
+
+def parity_bound(ratio: Ratio | None, size: int | None, part_size: int) -> int | None:
+    """Return the most bytes that parity takes; None if it is not asked for or known."""
+    return None if ratio is None or size is None else ratio.bound(size, part_size)
 
 
 def sticks_needed(size: int | None, part_size: int) -> dict[int, int]:
@@ -95,8 +106,8 @@ def sticks_needed(size: int | None, part_size: int) -> dict[int, int]:
     return found
 
 
-def describe(found: Draft, sticks: dict[int, int]) -> str:
-    """Return the plan for people."""
+def describe(found: Draft, sticks: dict[int, int], parity: int | None = None) -> str:
+    """Return the plan for people. `parity`: the most bytes that it takes."""
     lines = [f"{found.needs.name} for {found.needs.platform}"]
     for item in found.items:
         size = "size not known yet" if item.size is None else human(item.size)
@@ -106,6 +117,8 @@ def describe(found: Draft, sticks: dict[int, int]) -> str:
         lines.append("  bundle     not known before images are built")
     else:
         lines.append(f"  bundle     at most {human(found.size)}, before compression")
+    if parity is not None:
+        lines.append(f"  parity     at most {human(parity)}")
     if sticks:
         # One stick is enough from some size on; larger ones say nothing new.
         enough = next((size for size, many in sticks.items() if many == 1), max(sticks))

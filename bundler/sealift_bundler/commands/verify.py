@@ -23,9 +23,9 @@ def run(places: list[str], trust: Trust, *, as_json: bool) -> None:
     """
     with Media(places) as media:
         opened = open_bundle(media, trust, datetime.now(UTC))
-        total = sum(pack.size for pack in opened.index.packs)
+        total = opened.index.large_size
         with Report(quiet=as_json).progress("verifying", total) as progress:
-            verify_payload(opened, progress)
+            mended = verify_payload(opened, progress)
         unlisted = opened.unlisted
     signers = [one.key.fingerprint for one in opened.accepted]
     manifest = opened.manifest
@@ -38,6 +38,7 @@ def run(places: list[str], trust: Trust, *, as_json: bool) -> None:
             signed_by=signers,
             size=total,
             unlisted=list(unlisted),
+            mended=[damage.name for damage in mended],
         )
         return
     typer.echo(
@@ -45,5 +46,7 @@ def run(places: list[str], trust: Trust, *, as_json: bool) -> None:
         f"{counted(len(opened.index.packs), 'pack')}, signed by {', '.join(signers)}"
     )
     typer.echo(f"root {opened.root}")
+    for damage in mended:
+        typer.echo(f"warning: {damage}")
     if unlisted:
         typer.echo(f"not part of the bundle, nobody signed: {', '.join(unlisted)}")

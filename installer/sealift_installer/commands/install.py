@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shlex
 from argparse import ArgumentParser, Namespace
+from typing import Iterator
 
-from sealift_manifests.bundle import INSTALLER_NAME
+from sealift_manifests.bundle import INSTALLER_NAME, Bundle
 from sealift_manifests.preflight.words import acceptance_of
 from sealift_manifests.sizes import human
 
@@ -64,6 +65,7 @@ def run(args: Namespace, host: Host) -> Result:
         )
         for answer in answers:
             text += f"\n{answer}"
+        text += "".join(f"\nwarning: {line}" for line in _rebuilt(done.bundle))
         if manifest.stack:
             text += f"\nnext: {_start_command(host, manifest.name)}"
     return text, {
@@ -75,9 +77,21 @@ def run(args: Namespace, host: Host) -> Result:
         "changed": not plan.is_empty,
         "weight_bytes": plan.weight_bytes,
         "images": [image.reference for image in plan.images],
+        "rebuilt": done.bundle.rebuilt,
         "gpu_check": [dict(vars(answer)) for answer in answers],
         **done.verdict.facts(),
     }
+
+
+def _rebuilt(bundle: Bundle) -> Iterator[str]:
+    """Say which packs the media did not have whole, though parity did."""
+    for name, count in bundle.rebuilt.items():
+        bad = {c.file.place for c in bundle.bad_copies if c.file.label.endswith(name)}
+        where = f"is damaged on {', '.join(sorted(bad))}" if bad else "was not there"
+        yield (
+            f"{name} {where}: {count} of its chunks were rebuilt from parity, and "
+            "verified. Copy it to a good medium again before the next install"
+        )
 
 
 def _start_command(host: Host, name: str) -> str:

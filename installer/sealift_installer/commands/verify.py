@@ -27,9 +27,9 @@ def run(args: Namespace, host: Host) -> Result:
     trust = trust_to_verify(host.layout, named_keys(args))
     with Media(args.bundle) as media:
         bundle = open_bundle(media, trust, host.now())
-        total = sum(pack.size for pack in bundle.index.packs)
+        total = bundle.index.large_size
         with host.report.progress("verifying", total) as progress:
-            verify_payload(bundle, progress)
+            mended = verify_payload(bundle, progress)
         unlisted = bundle.unlisted
     if unlisted:
         host.report.step(
@@ -40,7 +40,7 @@ def run(args: Namespace, host: Host) -> Result:
     text = (
         f"good: {manifest.name} {manifest.version}, {human(total)} in "
         f"{len(bundle.index.packs)} packs, signed by {', '.join(signers)}\n"
-        f"root {bundle.root}"
+        f"root {bundle.root}" + "".join(f"\nwarning: {damage}" for damage in mended)
     )
     return text, {
         "bundle": manifest.name,
@@ -50,4 +50,5 @@ def run(args: Namespace, host: Host) -> Result:
         "signed_by": signers,
         "size": total,
         "unlisted": list(unlisted),
+        "mended": [damage.name for damage in mended],
     }
