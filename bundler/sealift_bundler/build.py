@@ -27,6 +27,7 @@ from sealift_manifests.model import BUNDLE_TYPE, FORMAT, Manifest, dump_manifest
 from sealift_manifests.preflight.diff import survey_facts, survey_file
 from sealift_manifests.preflight.findings import Acceptance
 from sealift_manifests.preflight.needs import Needs
+from sealift_manifests.preflight.newest import TABLES_NAME, ChosenTables
 from sealift_manifests.preflight.notes import needs_of
 from sealift_manifests.sums import SUMS_NAME, format_sums
 from sealift_manifests.trust import Trust
@@ -62,6 +63,7 @@ from sealift_bundler.surveys import (
     read_surveys,
     require,
 )
+from sealift_bundler.tables import tables_of
 from sealift_bundler.target import Target, open_target
 
 
@@ -70,7 +72,7 @@ class BuildRequest:
     """What to build and how. `created` is stated in the bundle; sizes are in bytes.
 
     Of the hosts whose surveys are given, none may have a fail that `acceptance` does
-    not take on.
+    not take on; `tables_path` may have newer NVIDIA tables to judge them by.
     """
 
     spec_path: Path
@@ -80,6 +82,7 @@ class BuildRequest:
     created: datetime
     survey_paths: Sequence[Path] = ()
     acceptance: Acceptance = NONE_ACCEPTED
+    tables_path: Path | None = None
     tar: bool = False
     part_size: int = 2**32 - 1
     locked: bool = False
@@ -91,7 +94,7 @@ class BuildRequest:
 class Built:
     """A finished bundle: where it is, what it holds, how long it took (seconds).
 
-    `judged`: the surveyed hosts, and what was found about them.
+    `judged`: the surveyed hosts, and what was found about them; `tables`: by what.
     """
 
     path: Path
@@ -101,7 +104,17 @@ class Built:
     plain_size: int
     stored_size: int
     seconds: Mapping[str, float]
+    tables: ChosenTables
     judged: tuple[Judged, ...] = ()
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What a build would come to, and what was found about the surveyed hosts."""
+
+    draft: Draft
+    judged: tuple[Judged, ...]
+    tables: ChosenTables
 
 
 @dataclass(frozen=True)
@@ -114,6 +127,7 @@ class _Job:
     place: Workplace
     signers: Sequence[tuple[str, Signer]]
     surveys: Sequence[Survey]
+    tables: ChosenTables
 
 
 @dataclass(frozen=True)
@@ -159,21 +173,23 @@ def build(request: BuildRequest, report: Report) -> Built:
         plain_size=sum(content.size for content in index.contents.values()),
         stored_size=sum(pack.size for pack in index.packs),
         seconds=clock.laps,
+        tables=job.tables,
         judged=judged,
     )
 
 
-def plan(request: BuildRequest, report: Report) -> tuple[Draft, tuple[Judged, ...]]:
+def plan(request: BuildRequest, report: Report) -> Planned:
     """Return what a build would come to, and what was found about the hosts."""
     job = _prepare(request, report, ())
     resolved = resolve_sources(job.spec, job.place)
     found = draft(job.spec, job.stack, job.place, resolved)
-    return found, judge(job.surveys, found.needs)
+    judged = judge(job.surveys, found.needs, job.tables.tables)
+    return Planned(found, judged, job.tables)
 
 
 def _judge(job: _Job, needs: Needs) -> tuple[Judged, ...]:
     """Judge the surveyed hosts; raise PreflightError when one will not do."""
-    judged = judge(job.surveys, needs)
+    judged = judge(job.surveys, needs, job.tables.tables)
     require(judged, job.request.acceptance, needs.name)
     return judged
 
@@ -183,6 +199,7 @@ def _prepare(
 ) -> _Job:
     """Read spec, stack and lock, so that their faults are told before the work."""
     surveys = read_surveys(request.survey_paths)
+    tables = tables_of(request.tables_path)
     spec = load_spec(request.spec_path)
     stack = load_stack(spec)
     directory = request.spec_path.absolute().parent
@@ -198,7 +215,7 @@ def _prepare(
         epoch=int(request.created.timestamp()),
         report=report,
     )
-    return _Job(request, spec, stack, place, signers, surveys)
+    return _Job(request, spec, stack, place, signers, surveys, tables)
 
 
 def _lock(job: _Job, gathered: _Gathered, manifest: Manifest) -> Lock:
@@ -225,7 +242,8 @@ def _pack(
         taken = [pack_model(packer, model, progress) for model in gathered.models]
         packer.drain()
         finished = [model.finish() for model in taken]
-        images = pack_images(packer, gathered.images, progress)
+        tables = job.tables.tables
+        images = pack_images(packer, gathered.images, progress, tables)
     models = tuple(entry for entry, _ in finished)
     manifest = Manifest(
         format=FORMAT,
@@ -247,6 +265,7 @@ def _pack(
     )
     documents = {entry.listing_name: data for entry, data in finished}
     documents |= {survey_file(each.digest): each.data for each in job.surveys}
+    documents[TABLES_NAME] = job.tables.data
     return manifest, documents
 
 

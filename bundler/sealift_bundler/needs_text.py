@@ -13,16 +13,15 @@ from sealift_manifests.preflight.needs import (
     Needs,
     ServiceNeeds,
 )
-from sealift_manifests.preflight.tables import Tables, default_tables
+from sealift_manifests.preflight.tables import Tables
 from sealift_manifests.preflight.versions import major_minor
 from sealift_manifests.sizes import human
 
 from sealift_bundler.report import counted
 
 
-def needs_lines(needs: Needs, tables: Tables | None = None) -> list[str]:
+def needs_lines(needs: Needs, tables: Tables) -> list[str]:
     """Return what a host must have, as far as it is known."""
-    tables = tables or default_tables()
     lines = []
     for image in needs.images:
         lines += [f"image {image.name}: {text}" for text in _image(image, tables)]

@@ -15,6 +15,7 @@ from sealift_manifests.digests import Digest, digest_of
 from sealift_manifests.errors import SourceContentError
 from sealift_manifests.model import Descriptor, ImageEntry, ImageSource, LayerEntry
 from sealift_manifests.preflight.notes import IMAGE_NOTE, image_needs_facts
+from sealift_manifests.preflight.tables import Tables
 from sealift_manifests.references import qualify, unique_reference
 from sealift_manifests.verify import Progress
 
@@ -52,14 +53,19 @@ class PackedImages:
 
 
 def pack_images(
-    packer: Packer, images: Sequence[GatheredImage], progress: Progress
+    packer: Packer,
+    images: Sequence[GatheredImage],
+    progress: Progress,
+    tables: Tables,
 ) -> PackedImages:
-    """Pack every image."""
+    """Pack every image; `tables` say for which GPUs published builds are."""
     packed = [(image, _parts(packer, image, progress)) for image in images]
     configs = {
         image.name: image_config(parts.config, image.name) for image, parts in packed
     }
-    entries = [_entry(image, parts, configs[image.name]) for image, parts in packed]
+    entries = [
+        _entry(image, parts, configs[image.name], tables) for image, parts in packed
+    ]
     return PackedImages(tuple(entries), configs)
 
 
@@ -69,7 +75,9 @@ def _parts(packer: Packer, image: GatheredImage, progress: Progress) -> _Parts:
     return _pack_saved(packer, image, progress)
 
 
-def _entry(image: GatheredImage, parts: _Parts, how: ImageConfig) -> ImageEntry:
+def _entry(
+    image: GatheredImage, parts: _Parts, how: ImageConfig, tables: Tables
+) -> ImageEntry:
     config = digest_of(parts.config)
     reference = unique_reference(qualify(image.reference), parts.manifest.digest)
     return ImageEntry(
@@ -80,13 +88,15 @@ def _entry(image: GatheredImage, parts: _Parts, how: ImageConfig) -> ImageEntry:
         manifest=parts.manifest,
         config=Descriptor(parts.config_type, config, len(parts.config)),
         layers=parts.layers,
-        facts=_facts(image, parts, how),
+        facts=_facts(image, parts, how, tables),
     )
 
 
-def _facts(image: GatheredImage, parts: _Parts, how: ImageConfig) -> dict[str, Any]:
+def _facts(
+    image: GatheredImage, parts: _Parts, how: ImageConfig, tables: Tables
+) -> dict[str, Any]:
     needs = image_needs(image.name, image.platform, how)
-    needs = with_insides(needs, how, merged(parts.views))
+    needs = with_insides(needs, how, merged(parts.views), tables)
     facts = image_facts(parts.config, image.name)
     return {**facts, IMAGE_NOTE: image_needs_facts(needs)}
 

@@ -25,6 +25,7 @@ from sealift_bundler.insides.layers import LayerView, LayerWatch, merged
 from sealift_bundler.insides.needs import ImageConfig, image_needs, with_insides
 from sealift_bundler.insides.tarwatch import Member, TarWatch
 from sealift_manifests.preflight.needs import CompatLibrary, ImageNeeds
+from sealift_manifests.preflight.tables import default_tables
 
 NOTE = CompatNote(tuple(NOTE_575["driver"]), tuple(NOTE_575["device"]), "12.9")
 
@@ -41,7 +42,8 @@ def needs_of_layers(
 ) -> ImageNeeds:
     config = ImageConfig(environment)
     needs = image_needs("server", platform, config)
-    return with_insides(needs, config, merged([viewed(tar) for tar in layers]))
+    files = merged([viewed(tar) for tar in layers])
+    return with_insides(needs, config, files, default_tables())
 
 
 # The tar

@@ -17,6 +17,7 @@ from sealift_bundler.commands.options import (
     Accept,
     InsecureRegistries,
     Surveys,
+    TablesFile,
     ask_passphrase,
     creation_time,
     default_cache,
@@ -70,6 +71,7 @@ def run(  # long: one parameter for each option
     insecure_registry: InsecureRegistries = None,
     survey: Surveys = None,
     accept: Accept = None,
+    tables: TablesFile = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Say only the summary.")
     ] = False,
@@ -88,6 +90,7 @@ def run(  # long: one parameter for each option
         created=creation_time(),
         survey_paths=survey or (),
         acceptance=acceptance_of(accept or ()),
+        tables_path=tables,
         tar=tar,
         part_size=parse_size(part_size),
         locked=locked,
@@ -120,6 +123,7 @@ def summary(built: Built, keys: Sequence[PublicKey]) -> str:
             f"  stored     {human(built.stored_size)} of {human(built.plain_size)} "
             f"({ratio:.3f}) in {packs}, read back and verified",
             f"  times      {times}",
+            f"  tables     NVIDIA's as of {built.tables.label}",
             *(
                 f"  will run   on {each.survey.label}: {count(each.findings)}"
                 for each in built.judged

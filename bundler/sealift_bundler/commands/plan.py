@@ -8,15 +8,17 @@ from typing import Annotated, Any
 
 import typer
 from sealift_manifests import records
+from sealift_manifests.preflight.newest import ChosenTables
 from sealift_manifests.preflight.words import acceptance_of
 from sealift_manifests.sizes import human
 
-from sealift_bundler.build import BuildRequest, plan
+from sealift_bundler.build import BuildRequest, Planned, plan
 from sealift_bundler.commands.options import (
     Accept,
     AsJson,
     InsecureRegistries,
     Surveys,
+    TablesFile,
     creation_time,
     default_cache,
     parse_size,
@@ -25,7 +27,7 @@ from sealift_bundler.commands.options import (
 from sealift_bundler.draft import Draft
 from sealift_bundler.needs_text import needs_lines
 from sealift_bundler.report import Report, counted
-from sealift_bundler.surveys import Judged, findings_text, judged_as_json, require
+from sealift_bundler.surveys import findings_text, judged_as_json, require
 
 STICKS = (16, 32, 64, 128, 256, 512)
 """Sizes of USB sticks as they are sold, in GB."""
@@ -38,6 +40,7 @@ def run(  # long: one parameter for each option
     spec: Annotated[Path, typer.Argument(help="The bundle spec, sealift.yaml.")],
     survey: Surveys = None,
     accept: Accept = None,
+    tables: TablesFile = None,
     update: Annotated[
         bool, typer.Option("--update", help="Ask upstream again, past the lock file.")
     ] = False,
@@ -60,17 +63,19 @@ def run(  # long: one parameter for each option
         created=creation_time(),
         survey_paths=survey or (),
         acceptance=acceptance,
+        tables_path=tables,
         part_size=parse_size(part_size),
         update=update,
         insecure=frozenset(insecure_registry or ()),
     )
-    found, judged = plan(request, Report(quiet=as_json))
+    planned = plan(request, Report(quiet=as_json))
+    found, judged = planned.draft, planned.judged
     sticks = sticks_needed(found.size, request.part_size)
     if as_json:
         require(judged, acceptance, found.needs.name)
-        print_json(**plan_facts(found, judged, sticks))
+        print_json(**plan_facts(planned, sticks))
         return
-    typer.echo(describe(found, sticks))
+    typer.echo(describe(found, sticks, planned.tables))
     # Fails are told with the findings, by the error.
     require(judged, acceptance, found.needs.name)
     for line in findings_text(judged, acceptance):
@@ -95,7 +100,7 @@ def sticks_needed(size: int | None, part_size: int) -> dict[int, int]:
     return found
 
 
-def describe(found: Draft, sticks: dict[int, int]) -> str:
+def describe(found: Draft, sticks: dict[int, int], tables: ChosenTables) -> str:
     """Return the plan for people."""
     lines = [f"{found.needs.name} for {found.needs.platform}"]
     for item in found.items:
@@ -111,8 +116,8 @@ def describe(found: Draft, sticks: dict[int, int]) -> str:
         enough = next((size for size, many in sticks.items() if many == 1), max(sticks))
         words = [f"{many} x {gb} GB" for gb, many in sticks.items() if gb <= enough]
         lines.append(f"  sticks     {' or '.join(words)}")
-    lines.append("a host must have:")
-    lines += [f"  {line}" for line in needs_lines(found.needs)]
+    lines.append(f"a host must have, by NVIDIA tables of {tables.label}:")
+    lines += [f"  {line}" for line in needs_lines(found.needs, tables.tables)]
     unseen = [image for image in found.needs.images if image.builds is None]
     if unseen:
         lines.append(
@@ -122,15 +127,15 @@ def describe(found: Draft, sticks: dict[int, int]) -> str:
     return "\n".join(lines)
 
 
-def plan_facts(
-    found: Draft, judged: tuple[Judged, ...], sticks: dict[int, int]
-) -> dict[str, Any]:
+def plan_facts(planned: Planned, sticks: dict[int, int]) -> dict[str, Any]:
     """Return the plan for machines."""
+    found = planned.draft
     return {
         "needs": records.encode(found.needs),
         "items": [vars(item) for item in found.items],
         "download": found.download,
         "size": found.size,
         "sticks": {f"{size}GB": many for size, many in sticks.items()},
-        "hosts": judged_as_json(judged),
+        "hosts": judged_as_json(planned.judged),
+        "tables": planned.tables.facts(),
     }

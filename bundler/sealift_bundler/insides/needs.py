@@ -10,7 +10,7 @@ from typing import Any
 
 from sealift_manifests.preflight.needs import CompatLibrary, ImageNeeds, Variable
 from sealift_manifests.preflight.require import PREFIX
-from sealift_manifests.preflight.tables import Tables, default_tables
+from sealift_manifests.preflight.tables import Tables
 
 from .builds import builds_of
 from .layers import LIBRARY, Found
@@ -37,9 +37,7 @@ class ImageConfig:
         )
 
 
-def image_needs(
-    name: str, platform: str, config: ImageConfig, tables: Tables | None = None
-) -> ImageNeeds:
+def image_needs(name: str, platform: str, config: ImageConfig) -> ImageNeeds:
     """Return what the config of an image tells; what is inside is unknown."""
     environment = config.environment
     return ImageNeeds(
@@ -60,12 +58,11 @@ def with_insides(
     needs: ImageNeeds,
     config: ImageConfig,
     files: Mapping[str, Found] | None,
-    tables: Tables | None = None,
+    tables: Tables,
 ) -> ImageNeeds:
     """Return the needs with what the image's files tell; None: not all were seen."""
     if files is None:
         return needs
-    tables = tables or default_tables()
     return replace(
         needs,
         compat=tuple(_libraries(files, config)),

@@ -71,6 +71,15 @@ _MACHINE = (
         "something could not be read on the host",
         "Run the survey again as root.",
     ),
+    (
+        "tables-unread",
+        "note",
+        "NVIDIA tables that a signed bundle carries cannot be read here; older ones "
+        "were used",
+        "Nothing to do for hardware and drivers older than the tables used. The "
+        "installer in that bundle may read them: verify it as its INSTALL.md says, "
+        "and run its preflight.",
+    ),
 )
 
 _ENGINE = (
