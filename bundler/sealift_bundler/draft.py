@@ -136,7 +136,7 @@ def _files(
     return [
         ModelFile.at(file.path, places[file.path])
         if file.path in places
-        else ModelFile(file.path, file.size, _not_here(file))
+        else ModelFile(file.path, file.size, _not_here(file), is_here=False)
         for file in chosen
     ]
 

@@ -176,6 +176,44 @@ SERVICES = (
     ),
     Row(
         "memory fit",
+        "llama.cpp with half of its layers on the GPU",
+        a_host(gpu="2080Ti"),
+        a_bundle(
+            None,
+            a_service(
+                models=("llama",),
+                server="llama.cpp",
+                max_model_len=4096,
+                gpu_layers=16,
+            ),
+            model=LLAMA_8B,
+        ),
+        "memory-fits",
+    ),
+    Row(
+        "memory fit",
+        "llama.cpp told to use no GPU",
+        a_host(),
+        a_bundle(
+            None,
+            a_service(models=("llama",), server="llama.cpp", gpu_layers=0),
+            model=LLAMA_8B,
+        ),
+        "memory-spills",
+    ),
+    Row(
+        "memory fit",
+        "llama.cpp keeps experts on the CPU",
+        a_host(),
+        a_bundle(
+            None,
+            a_service(models=("llama",), server="llama.cpp", tensors_on_cpu=True),
+            model=LLAMA_8B,
+        ),
+        "memory-unknown",
+    ),
+    Row(
+        "memory fit",
         "another server",
         a_host(),
         a_bundle(None, a_service(models=("llama",), server="other"), model=LLAMA_8B),

@@ -134,9 +134,12 @@ FULL = {
 }
 
 
+OF_LLAMA_CPP = ("value_dtype", "gpu_layers", "tensors_on_cpu")
+
+
 def sized(found: ServiceNeeds) -> dict[str, Any]:
     """Return what is known of a service besides its GPUs, image and ports."""
-    names = (*FULL, "kv_cache_size", "slots", "compat_on")
+    names = (*FULL, "kv_cache_size", "slots", "compat_on", *OF_LLAMA_CPP)
     return {n: getattr(found, n) for n in names if getattr(found, n) is not None}
 
 
@@ -249,7 +252,32 @@ def test_llama_cpps_context_is_shared_by_its_slots(tmp_path):
         "max_model_len": 8192,
         "slots": 4,
         "kv_dtype": "q8_0",
+        "value_dtype": "f16",
     }
+
+
+@pytest.mark.parametrize(
+    ("command", "environment", "expected"),
+    [
+        ("-ngl 20", {}, {"gpu_layers": 20}),
+        ("--n_gpu_layers=0", {}, {"gpu_layers": 0}),
+        ("--gpu-layers all", {}, {"gpu_layers": ALL}),
+        ("-ngl auto", {}, {}),
+        ("-ngl -1", {}, {}),
+        ("", {"LLAMA_ARG_N_GPU_LAYERS": "99"}, {"gpu_layers": 99}),
+        ("-ngl 5", {"LLAMA_ARG_N_GPU_LAYERS": "99"}, {"gpu_layers": 5}),
+        ("-ctv q4_0", {}, {"kv_dtype": "f16", "value_dtype": "q4_0"}),
+        ("-ncmoe 4", {}, {"tensors_on_cpu": True}),
+        ("-ot exps=CPU", {}, {"tensors_on_cpu": True}),
+        ("", {"LLAMA_ARG_CPU_MOE": "1"}, {"tensors_on_cpu": True}),
+    ],
+)
+def test_llama_cpp_says_what_goes_on_the_gpus(tmp_path, command, environment, expected):
+    image = ImageConfig({}, ("/app/llama-server",))
+
+    found = needs(tmp_path, image, command=command, environment=environment)
+
+    assert sized(found) == {"server": "llama.cpp", **expected}
 
 
 def test_ollama_is_sized_by_its_environment(tmp_path):

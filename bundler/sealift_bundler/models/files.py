@@ -13,11 +13,15 @@ from typing import BinaryIO
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A name in a model's tree, its size, and a way to read it from its start."""
+    """A name in a model's tree, its size, and a way to read it from its start.
+
+    Not `is_here`: it is not fetched yet, and must not be opened.
+    """
 
     path: str
     size: int
     open: Callable[[], BinaryIO]
+    is_here: bool = True
 
     @classmethod
     def at(cls, path: str, source: Path) -> ModelFile:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from sealift_manifests.preflight.needs import ALL
+
 from .words import Options, Word
 
 _SHELLS = ("sh", "bash", "dash", "ash")
@@ -29,6 +31,16 @@ _PROGRAMS = {
 }
 _MODULES = (("vllm.", "vllm"), ("llama_cpp.server", "llama.cpp"))
 _CONTEXT = "LLAMA_ARG_CTX_SIZE"
+_GPU_LAYERS = ("-ngl", "--gpu-layers", "--n-gpu-layers")
+_CPU_OPTIONS = (
+    *("-ot", "--override-tensor", "-cmoe", "--cpu-moe", "-ncmoe", "--n-cpu-moe"),
+    *("-nkvo", "--no-kv-offload"),
+)
+_CPU_VARIABLES = (
+    *("LLAMA_ARG_OVERRIDE_TENSOR", "LLAMA_ARG_CPU_MOE", "LLAMA_ARG_N_CPU_MOE"),
+    *("LLAMA_ARG_NO_KV_OFFLOAD",),
+)
+"""What makes unknown how much of a model the GPUs hold."""
 
 
 @dataclass(frozen=True)
@@ -131,12 +143,31 @@ def _llama_cpp(started: Started) -> dict[str, Any]:
 
     whole = _count(given(_CONTEXT, "-c", "--ctx-size", "--n-ctx"))
     slots = _count(given("LLAMA_ARG_N_PARALLEL", "-np", "--parallel"))
+    keys = given("LLAMA_ARG_CACHE_TYPE_K", "-ctk", "--cache-type-k")
+    values = given("LLAMA_ARG_CACHE_TYPE_V", "-ctv", "--cache-type-v")
     return {
         # The context is that of all slots together.
         "max_model_len": -(-whole // (slots or 1)) if whole else None,
         "slots": slots,
-        "kv_dtype": given("LLAMA_ARG_CACHE_TYPE_K", "-ctk", "--cache-type-k"),
+        "kv_dtype": keys or ("f16" if values else None),
+        "value_dtype": values or ("f16" if keys else None),
+        "gpu_layers": _layers(given("LLAMA_ARG_N_GPU_LAYERS", *_GPU_LAYERS)),
+        "tensors_on_cpu": _keeps_on_cpu(options, environment) or None,
     }
+
+
+def _layers(text: Word) -> int | None:
+    """Return how many layers go on GPUs; None where llama.cpp finds it out itself."""
+    if text == "all":
+        return ALL
+    return int(text or "") if re.fullmatch(r"[0-9]{1,6}", text or "") else None
+
+
+def _keeps_on_cpu(options: Options, environment: Mapping[str, Word]) -> bool:
+    """Tell whether an option keeps something off the GPUs by its name or kind."""
+    return any(options.value(name)[0] for name in _CPU_OPTIONS) or any(
+        environment.get(name) for name in _CPU_VARIABLES
+    )
 
 
 def _ollama(started: Started) -> dict[str, Any]:

@@ -291,7 +291,7 @@ _MEMORY = (
         "memory-spills",
         "warn",
         "the model does not fit the GPU memory, and will partly run on the CPU",
-        "Use a smaller quantization or a shorter context, if it is too slow.",
+        "<remedy>",
     ),
     (
         "memory-unknown",
