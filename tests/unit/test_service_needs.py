@@ -214,8 +214,116 @@ def test_lengths_are_read_as_vllm_reads_them(tmp_path, words, length):
     assert needs(tmp_path, command=words).max_model_len == length
 
 
-def test_options_in_a_file_that_is_not_read_leave_it_open(tmp_path):
-    assert sized(needs(tmp_path, command="--config /c.yaml")) == {"server": "other"}
+CONFIG = """\
+# as vLLM's documents have it
+model: /m
+tensor-parallel-size: 4
+pipeline_parallel_size: 2
+max-model-len: 32K
+gpu-memory-utilization: .85
+kv-cache-dtype: fp8
+max-num-batched-tokens: 8192
+enforce-eager: true
+served-model-name: [chat, "--enforce-eager"]
+compilation-config: {level: 3}
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "service"),
+    [
+        ("--config /etc/vllm/c.yaml", {}),
+        ("--config=/etc/vllm/../vllm/c.yaml", {}),
+        ("--config c.yaml", {"working_dir": "/etc/vllm"}),
+        (["sh", "-c", "exec vllm serve --config /etc/vllm/c.yaml"], {"entrypoint": []}),
+    ],
+)
+def test_options_in_a_file_that_the_stack_carries_are_read(tmp_path, command, service):
+    found = needs(
+        tmp_path,
+        files={"c.yaml": CONFIG},
+        volumes=["./c.yaml:/etc/vllm/c.yaml:ro"],
+        command=command,
+        **service,
+    )
+
+    assert sized(found) == {**FULL, "server": "vllm"}
+
+
+def test_of_what_is_given_in_both_the_command_line_counts(tmp_path):
+    mount = {"type": "bind", "source": "./c.yaml", "target": "/c.yaml"}
+    found = needs(
+        tmp_path,
+        files={"c.yaml": CONFIG},
+        volumes=[mount],
+        command="--config /c.yaml -tp 8 --no-enforce-eager",
+    )
+
+    assert (found.tensor_parallel, found.pipeline_parallel) == (8, 2)
+    assert found.enforce_eager is False
+
+
+@pytest.mark.parametrize(
+    ("text", "command"),
+    [
+        (CONFIG, "--config /other.yaml"),
+        (CONFIG, "--config c.yaml"),
+        (CONFIG, "--config"),
+        (CONFIG, "--config ${FILE:?}"),
+        ("- a list\n", "--config /c.yaml"),
+        ("a: [\n", "--config /c.yaml"),
+        ("a: 1\na: 2\n", "--config /c.yaml"),
+        ("#" * (2 << 20), "--config /c.yaml"),
+    ],
+)
+def test_options_in_a_file_that_cannot_be_read_leave_it_open(tmp_path, text, command):
+    found = needs(
+        tmp_path, files={"c.yaml": text}, volumes=["./c.yaml:/c.yaml"], command=command
+    )
+
+    assert sized(found) == {"server": "other"}
+
+
+@pytest.mark.parametrize(
+    ("image", "service"),
+    [
+        (VLLM, {"command": "--model /m --max-model-len ${LEN:?}"}),
+        (VLLM, {"command": ["--model", "/m", "-tp", "${TP:?}"]}),
+        (VLLM, {"command": "--model /m ${MORE:?}"}),
+        (VLLM, {"command": ["--max-model-len=${LEN:?}"]}),
+        (
+            ImageConfig({}, ("/bin/ollama", "serve")),
+            {"environment": ["OLLAMA_CONTEXT_LENGTH"]},
+        ),
+        (
+            ImageConfig({}, ("/app/llama-server",)),
+            {"environment": {"LLAMA_ARG_CTX_SIZE": None}},
+        ),
+    ],
+)
+def test_a_size_that_only_the_host_knows_is_no_default(tmp_path, image, service):
+    assert sized(needs(tmp_path, image, **service)) == {"server": "other"}
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["--model /m --api-key ${KEY:?} -tp 2", ["--api-key", "${KEY:?}", "-tp", "2"]],
+)
+def test_a_value_that_sizes_nothing_may_be_the_hosts(tmp_path, command):
+    expected = {"server": "vllm", "tensor_parallel": 2}
+
+    assert sized(needs(tmp_path, command=command)) == expected
+
+
+def test_switches_in_a_file_can_be_off(tmp_path):
+    found = needs(
+        tmp_path,
+        files={"c.yaml": "enforce-eager: false\n"},
+        volumes=["./c.yaml:/c.yaml"],
+        command="--config /c.yaml",
+    )
+
+    assert found.enforce_eager is False
 
 
 def test_switches_can_be_switched_off_again(tmp_path):

@@ -102,9 +102,10 @@ def _tables(bundle: Bundle) -> ChosenTables:
 
 def _host_lines(manifest: Manifest, tables: ChosenTables) -> list[str]:
     """Return what a host must have, and which hosts were judged."""
-    lines = [f"  a host must have, by NVIDIA tables of {tables.label}:"]
+    lines = ["  a host must have:"]
     needs = needs_lines(needs_of(manifest), tables.tables)
     lines += [f"    {line}" for line in needs]
+    lines.append(f"    (by NVIDIA tables of {tables.label})")
     lines += [f"    {each.about}: {each.measured}" for each in tables.unread]
     surveys = ", ".join(digest.short for digest in surveys_of(manifest))
     if surveys:

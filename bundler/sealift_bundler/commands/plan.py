@@ -116,8 +116,9 @@ def describe(found: Draft, sticks: dict[int, int], tables: ChosenTables) -> str:
         enough = next((size for size, many in sticks.items() if many == 1), max(sticks))
         words = [f"{many} x {gb} GB" for gb, many in sticks.items() if gb <= enough]
         lines.append(f"  sticks     {' or '.join(words)}")
-    lines.append(f"a host must have, by NVIDIA tables of {tables.label}:")
+    lines.append("a host must have:")
     lines += [f"  {line}" for line in needs_lines(found.needs, tables.tables)]
+    lines.append(f"  (by NVIDIA tables of {tables.label})")
     unseen = [image for image in found.needs.images if image.builds is None]
     if unseen:
         lines.append(
