@@ -7,7 +7,7 @@ into the packs and gets a manifest that we write.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,7 +26,7 @@ from sealift_bundler.engine.client import open_engine
 from sealift_bundler.engine.save import save_image
 from sealift_bundler.gather_images import GatheredImage
 from sealift_bundler.image_facts import image_config, image_facts
-from sealift_bundler.insides.layers import LayerView, merged
+from sealift_bundler.insides.layers import LayerView, inodes_of, merged
 from sealift_bundler.insides.needs import ImageConfig, image_needs, with_insides
 from sealift_bundler.pack import Packed, Packer
 from sealift_bundler.registry import ResolvedImage, verify_layers
@@ -97,6 +97,7 @@ def _facts(
 ) -> dict[str, Any]:
     needs = image_needs(image.name, image.platform, how)
     needs = with_insides(needs, how, merged(parts.views), tables)
+    needs = replace(needs, unpacked_inodes=inodes_of(parts.views))
     facts = image_facts(parts.config, image.name)
     return {**facts, IMAGE_NOTE: image_needs_facts(needs)}
 

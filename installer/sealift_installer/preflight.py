@@ -166,7 +166,10 @@ def changes_since(surveys: Sequence[HostFacts], facts: HostFacts) -> Tuple[str, 
 
 def without_room(needs: Needs) -> Needs:
     """Return the needs of a bundle that is there already: it takes no more room."""
-    images = [replace(image, archive_size=0, unpacked_size=0) for image in needs.images]
+    images = [
+        replace(image, archive_size=0, unpacked_size=0, unpacked_inodes=0)
+        for image in needs.images
+    ]
     return replace(needs, images=tuple(images), disk=DiskNeeds(0, 0))
 
 

@@ -61,6 +61,7 @@ TEXTS = (
     ),
     ("CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE", "compat-wrong-gpu"),
     ("CUDA_ERROR_UNSUPPORTED_PTX_VERSION", "code-ptx-too-new"),
+    ("cuInit: CUDA error 100: no CUDA-capable device is detected", "gpu-not-visible"),
     (
         "CUDA error: no kernel image is available for execution on the device",
         "code-missing",

@@ -371,6 +371,9 @@ def test_llama_cpp_is_seen_and_ollama_is_left_to_its_own_rules():
     ollama = a_tar({"usr/lib/ollama/cuda_v12/libggml-cuda.so": b"x"})
 
     assert builds(llama) == [("llama.cpp", None, None, None)]
+    named = {"app/libggml-cuda.so": b"x", "app/libllama.so.0.0.6710": b"x"}
+    assert builds(a_tar(named)) == [("llama.cpp", "b6710", None, None)]
+    assert builds(a_tar({"app/libllama.so.0.0.6710": b"x"})) == []
     assert builds(ollama) == []
 
 

@@ -23,6 +23,7 @@ _TORCH_VERSION = re.compile(
 _TORCH_CUDA = re.compile(
     r"^cuda\s*(?::[^=]*)?=\s*['\"]([0-9.]{1,20})['\"]", re.MULTILINE
 )
+_LLAMA = re.compile(r"libllama\.so\.0\.0\.([0-9]+)\Z")
 _LOCAL_CUDA = re.compile(r"\+cu([0-9]+)([0-9])\Z")
 _PUBLISHED = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+(?:\.post[0-9]+)?(?:\+cu[0-9]{3})?\Z")
 _NAMES = {"tensorrt_llm": "tensorrt-llm", "sgl_kernel": "sgl-kernel"}
@@ -33,9 +34,18 @@ def builds_of(
 ) -> tuple[Build, ...]:
     """Return the builds that these files of an image show, each once."""
     found = set(_python_builds(files, tables, platform))
-    if any(path.endswith("libggml-cuda.so") for path in files):
-        found.add(Build("llama.cpp"))
+    for path in files:
+        folder, _, name = path.rpartition("/")
+        if name == "libggml-cuda.so":
+            found.add(Build("llama.cpp", _llama_cpp(files, folder)))
     return tuple(sorted(found, key=lambda build: (build.what, build.version or "")))
+
+
+def _llama_cpp(files: Mapping[str, Found], folder: str) -> str | None:
+    """Return the build that a library beside is named for: "b6710"; None without."""
+    names = {path.removeprefix(f"{folder}/") for path in files}
+    numbers = [match[1] for name in names if (match := _LLAMA.match(name))]
+    return f"b{numbers[0]}" if len(numbers) == 1 else None
 
 
 def _python_builds(

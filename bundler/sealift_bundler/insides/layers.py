@@ -27,7 +27,9 @@ _TEXT = re.compile(
     rf"(?:(?:{'|'.join(PACKAGES)})-[^/]+\.dist-info/METADATA|torch/version\.py)\Z",
     re.IGNORECASE,
 )
-_PROGRAM = re.compile(r"(?!.*\bollama\b)(?:.*/)?libggml-cuda\.so\Z")
+_PROGRAM = re.compile(
+    r"(?!.*\bollama\b)(?:.*/)?(?:libggml-cuda\.so|libllama\.so\.0\.0\.[0-9]+)\Z"
+)
 _ON_THE_WAY = re.compile(
     r"usr(?:/local(?:/cuda[^/]*(?:/compat.*)?)?)?\Z|etc(?:/ld\.so\.conf\.d)?\Z"
     r"|(?:.*/)?(?:site|dist)-packages(?:/torch|/[^/]+\.dist-info)?\Z"
@@ -53,12 +55,14 @@ class LayerView:
 
     `removed`: names that hide what lower layers have there and below; `emptied`:
     directories that hide what lower layers have below. `whole`: all was followed.
+    `inodes`: how many it takes at least, links left out.
     """
 
     found: Mapping[str, Found] = field(default_factory=dict)
     removed: frozenset[str] = frozenset()
     emptied: frozenset[str] = frozenset()
     whole: bool = True
+    inodes: int = 0
 
 
 class LayerWatch:
@@ -70,16 +74,18 @@ class LayerWatch:
         self._removed: set[str] = set()
         self._emptied: set[str] = set()
         self._left_out = False
+        self._inodes = 0
         self.feed = self._tar.feed
 
     def view(self) -> LayerView:
         """Return what was seen."""
         whole = self._tar.finish() and not self._left_out
         removed, emptied = frozenset(self._removed), frozenset(self._emptied)
-        return LayerView(dict(self._found), removed, emptied, whole)
+        return LayerView(dict(self._found), removed, emptied, whole, self._inodes)
 
     def _member(self, member: Member) -> Sink | None:
         folder, _, name = member.path.rpartition("/")
+        self._inodes += member.kind != "link"
         if name == _OPAQUE:
             self._note(self._emptied, folder)
         elif name.startswith(_WHITEOUT):
@@ -170,6 +176,14 @@ def merged(views: Iterable[LayerView]) -> Mapping[str, Found] | None:
         }
         left |= view.found
     return left
+
+
+def inodes_of(views: Iterable[LayerView]) -> int | None:
+    """Return how many inodes layers take at least; None where one was not followed."""
+    listed = list(views)
+    if not all(view.whole for view in listed):
+        return None
+    return sum(view.inodes for view in listed)
 
 
 def _is_hidden(path: str, view: LayerView) -> bool:

@@ -18,7 +18,7 @@ _MACHINE = (
     (
         "clock-behind",
         "warn",
-        "the clock is before the time the bundle was made",
+        "the clock is before the time the bundle, or the tables, were made",
         "Set the clock: date -u -s 'YYYY-MM-DD HH:MM:SS', then hwclock --systohc.",
     ),
     (

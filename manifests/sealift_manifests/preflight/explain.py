@@ -45,6 +45,7 @@ PATTERNS: Tuple[Tuple[str, str], ...] = (
     (r"unsupported toolchain", "code-ptx-too-new"),
     (r"no kernel image is available for execution", "code-missing"),
     (r"CUDA driver version is insufficient", "cuda-driver-too-old"),
+    (r"no CUDA-capable device is detected|\berror:? 100\b", "gpu-not-visible"),
     # the container toolkit
     (r"invalid expression|too many requirements", "require-malformed"),
     (r"requirement error|unsatisfied condition:", "require-refused"),

@@ -68,7 +68,8 @@ class ImageNeeds:
     `cuda`: CUDA_VERSION of its environment; "" where it has none. `requires`: its
     NVIDIA_REQUIRE_* variables. `disable_require`, `visible_devices`:
     NVIDIA_DISABLE_REQUIRE and NVIDIA_VISIBLE_DEVICES as written, "" where not set.
-    `archive_size`: bytes handed to the engine; `unpacked_size`: its layers unpacked.
+    `archive_size`: bytes handed to the engine; `unpacked_size`: its layers unpacked,
+    and `unpacked_inodes` the inodes they take at least.
     """
 
     name: str
@@ -81,6 +82,7 @@ class ImageNeeds:
     builds: Optional[Tuple[Build, ...]] = None
     archive_size: Optional[int] = None
     unpacked_size: Optional[int] = None
+    unpacked_inodes: Optional[int] = None
 
 
 @dataclass(frozen=True)
