@@ -40,10 +40,10 @@ def _image(image: ImageNeeds, tables: Tables) -> Iterator[str]:
         yield "its CUDA version is not known before the layers are read"
     for build in image.builds or ():
         name = " ".join(filter(None, (build.what, build.version)))
-        chips = "GPUs not known" if build.native is None else " ".join(build.native)
-        yield f"{name} for compute capability {chips}" + (
-            f", PTX {' '.join(build.ptx)}" if build.ptx else ""
-        )
+        chips = "for GPUs that are not known"
+        if build.native is not None:
+            chips = f"for compute capability {' '.join(build.native)}"
+        yield f"{name} {chips}" + (f", PTX {' '.join(build.ptx)}" if build.ptx else "")
     for library in image.compat or ():
         forced = ", ".join(library.forced_by or ())
         name = f"compat library {library.version}"

@@ -15,9 +15,10 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from sealift_manifests.errors import EngineError
 from sealift_manifests.model import ImageEntry, Manifest
-from sealift_manifests.preflight.explain import kind_of
+from sealift_manifests.preflight.explain import kind_of, remedy_of
 from sealift_manifests.preflight.needs import ALL, GpuRequest, ServiceNeeds
 from sealift_manifests.preflight.notes import needs_of
+from sealift_manifests.preflight.tables import default_tables
 
 from sealift_installer.engine import Engine, EngineRefusedError, name_in_path, printable
 
@@ -218,5 +219,6 @@ def _failed(service: str, image: ImageEntry, text: str) -> GpuAnswer:
     kind = kind_of(text)
     if kind is None and "libcuda.so.1" in text:
         return GpuAnswer(service, image.name, error=text, remedy=_NOT_INJECTED)
-    slug, remedy = (kind.slug, kind.remedy) if kind else (None, None)
+    slug = kind.slug if kind else None
+    remedy = remedy_of(kind, default_tables()) if kind else None
     return GpuAnswer(service, image.name, error=text, slug=slug, remedy=remedy)

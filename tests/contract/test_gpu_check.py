@@ -194,6 +194,7 @@ def test_what_the_engine_says_without_a_toolkit_is_understood(host, with_python)
     answer = ask_image(host[0], LLM, image, settings)
 
     assert answer.slug == "toolkit-missing"
+    assert "nvidia-container-toolkit 1." in answer.remedy
 
 
 def test_no_container_stays_behind(host, with_python):

@@ -84,7 +84,7 @@ def test_needs_are_said_with_drivers_chips_and_ports():
         "image server: CUDA 12.8.1: driver 525.60.13 or newer, best 570.26 or newer, "
         "GPUs of compute capability 5.0 to 12.0",
         "image server: torch 2.9.0 for compute capability 8.0 9.0, PTX 12.0",
-        "image server: llama.cpp for compute capability GPUs not known",
+        "image server: llama.cpp for GPUs that are not known",
         "image server: compat library 575.57.08, forced by ld.so.conf",
         "image server: demands NVIDIA_REQUIRE_CUDA=cuda>=12.8 ...",
         "model chat: 15.0 GiB of weights, bfloat16, 32 attention heads",

@@ -115,7 +115,9 @@ _CUDA = (
         "code-unknown",
         "unknown",
         "whether the image has code for this GPU is not known",
-        "In the image: python3 -c 'import torch; print(torch.cuda.get_arch_list())'",
+        "Of torch, in the image: python3 -c 'import torch; "
+        "print(torch.cuda.get_arch_list())'; of a library, with the CUDA toolkit: "
+        "cuobjdump --list-elf FILE",
     ),
     (
         "server-gpu-too-old",
