@@ -16,7 +16,7 @@ from sealift_manifests.errors import SourceContentError
 from sealift_manifests.model import Descriptor, ImageEntry, ImageSource, LayerEntry
 from sealift_manifests.preflight.notes import IMAGE_NOTE, image_needs_facts
 from sealift_manifests.preflight.tables import Tables
-from sealift_manifests.references import qualify, unique_reference
+from sealift_manifests.references import qualify, read_reference, unique_reference
 from sealift_manifests.verify import Progress
 
 from sealift_bundler.chunking import CHUNK_SIZE
@@ -96,7 +96,14 @@ def _facts(
     image: GatheredImage, parts: _Parts, how: ImageConfig, tables: Tables
 ) -> dict[str, Any]:
     needs = image_needs(image.name, image.platform, how)
-    needs = with_insides(needs, how, merged(parts.views), tables)
+    pulled = read_reference(image.reference) if image.resolved else None
+    needs = with_insides(
+        needs,
+        how,
+        merged(parts.views),
+        tables,
+        repository=f"{pulled.registry}/{pulled.repository}" if pulled else "",
+    )
     needs = replace(needs, unpacked_inodes=inodes_of(parts.views))
     facts = image_facts(parts.config, image.name)
     return {**facts, IMAGE_NOTE: image_needs_facts(needs)}

@@ -38,12 +38,16 @@ def viewed(tar: bytes, piece: int = 10_000) -> LayerView:
 
 
 def needs_of_layers(
-    *layers: bytes, platform: str = "linux/amd64", **environment: str
+    *layers: bytes,
+    platform: str = "linux/amd64",
+    repository: str = "",
+    **environment: str,
 ) -> ImageNeeds:
     config = ImageConfig(environment)
     needs = image_needs("server", platform, config)
     files = merged([viewed(tar) for tar in layers])
-    return with_insides(needs, config, files, default_tables())
+    tables = default_tables()
+    return with_insides(needs, config, files, tables, repository=repository)
 
 
 # The tar
@@ -375,6 +379,33 @@ def test_llama_cpp_is_seen_and_ollama_is_left_to_its_own_rules():
     assert builds(a_tar(named)) == [("llama.cpp", "b6710", None, None)]
     assert builds(a_tar({"app/libllama.so.0.0.6710": b"x"})) == []
     assert builds(ollama) == []
+
+
+LLAMA_CPP = "ghcr.io/ggml-org/llama.cpp"
+
+
+@pytest.mark.parametrize(
+    ("repository", "number", "cuda", "native"),
+    [
+        (LLAMA_CPP, 8990, "12.4.0", ("8.6", "8.9")),
+        (LLAMA_CPP, 8990, "12.8.1", ("8.6", "8.9", "12.0a")),
+        (LLAMA_CPP, 8990, "13.1.0", ("8.6", "8.9", "12.0a", "12.1a")),
+        (LLAMA_CPP, 8990, "11.7.1", None),
+        (LLAMA_CPP, 6710, "12.4.0", None),
+        ("ghcr.io/someone/llama.cpp", 8990, "12.4.0", None),
+        ("", 8990, "12.4.0", None),
+    ],
+)
+def test_llama_cpp_is_known_where_its_makers_published_it(
+    repository, number, cuda, native
+):
+    files = {"app/libggml-cuda.so": b"x", f"app/libllama.so.0.0.{number}": b"x"}
+
+    needs = needs_of_layers(a_tar(files), repository=repository, CUDA_VERSION=cuda)
+
+    (build,) = needs.builds or ()
+    assert (build.version, build.native) == (f"b{number}", native)
+    assert (build.ptx is None) == (native is None)
 
 
 def test_an_image_without_any_of_it_is_known_to_have_none():

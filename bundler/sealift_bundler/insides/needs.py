@@ -12,7 +12,7 @@ from sealift_manifests.preflight.needs import CompatLibrary, ImageNeeds, Variabl
 from sealift_manifests.preflight.require import PREFIX
 from sealift_manifests.preflight.tables import Tables
 
-from .builds import builds_of
+from .builds import Home, builds_of
 from .layers import LIBRARY, Found
 
 _CUDA_FOLDER = re.compile(r"/usr/local/cuda(?:-([0-9.]+))?(/compat.*)\Z")
@@ -59,14 +59,21 @@ def with_insides(
     config: ImageConfig,
     files: Mapping[str, Found] | None,
     tables: Tables,
+    *,
+    repository: str = "",
 ) -> ImageNeeds:
-    """Return the needs with what the image's files tell; None: not all were seen."""
+    """Return the needs with what the image's files tell; None: not all were seen.
+
+    `repository`: where the image was pulled from, "" where it was not.
+    """
     if files is None:
         return needs
     return replace(
         needs,
         compat=tuple(_libraries(files, config)),
-        builds=builds_of(files, tables, needs.platform or ""),
+        builds=builds_of(
+            files, tables, Home(needs.platform or "", needs.cuda or "", repository)
+        ),
     )
 
 

@@ -170,7 +170,11 @@ class Cve:
 
 @dataclass(frozen=True)
 class KnownBuild:
-    """What published builds of `what` for `cuda` have machine code and PTX for."""
+    """What published builds of `what` for `cuda` have machine code and PTX for.
+
+    `image`: the repository of the images they are in, for what cannot be told from
+    someone's own build by its version.
+    """
 
     what: str
     cuda: str
@@ -179,6 +183,7 @@ class KnownBuild:
     first: Optional[str] = None
     last: Optional[str] = None
     native_arm64: Optional[Tuple[str, ...]] = None
+    image: Optional[str] = None
 
     def __post_init__(self) -> None:
         _check(self.cuda, self.first, self.last)
