@@ -6,24 +6,20 @@ on its own is never taken: unsigned tables must not decide.
 
 from __future__ import annotations
 
-from typing import Iterator, Optional
+from typing import Iterator, List, Optional, Sequence
 
-from sealift_manifests.bundle import Bundle, read_document, read_signatures
+from sealift_manifests.bundle import Bundle
 from sealift_manifests.errors import SealiftError
-from sealift_manifests.media import Media
 from sealift_manifests.preflight.newest import (
-    MAX_TABLES,
     TABLES_NAME,
     ChosenTables,
     Offer,
     newest_tables,
 )
-from sealift_manifests.sums import MAX_SUMS, SUMS_NAME, parse_sums
-from sealift_manifests.trust import check_signatures
 
 from sealift_installer.host import Host
 from sealift_installer.host_trust import host_trust
-from sealift_installer.releases import current_path, installed_bundles
+from sealift_installer.releases import current_path, installed_bundles, open_release
 
 
 def tables_for(host: Host, bundle: Optional[Bundle] = None) -> ChosenTables:
@@ -32,7 +28,10 @@ def tables_for(host: Host, bundle: Optional[Bundle] = None) -> ChosenTables:
     Raises DigestMismatchError or PayloadError where those of the bundle at hand are
     not there as signed; what is wrong with others is a note.
     """
-    offers = [] if bundle is None else list(_of_bundle(bundle))
+    offers: List[Offer] = []
+    if bundle:
+        manifest = bundle.manifest
+        offers += _of_bundle(bundle, f"bundle {manifest.name} {manifest.version}")
     for name in installed_bundles(host.layout):
         try:
             offers += _of_release(host, name)
@@ -41,21 +40,14 @@ def tables_for(host: Host, bundle: Optional[Bundle] = None) -> ChosenTables:
     return newest_tables(offers)
 
 
-def _of_bundle(bundle: Bundle) -> Iterator[Offer]:
+def _of_bundle(bundle: Bundle, origin: str) -> Iterator[Offer]:
     if TABLES_NAME in bundle.sums:
-        manifest = bundle.manifest
-        origin = f"bundle {manifest.name} {manifest.version}"
         yield Offer(origin, bundle.document(TABLES_NAME))
 
 
-def _of_release(host: Host, name: str) -> Iterator[Offer]:
-    """Yield the tables of the release in use, verified anew with the host's keys."""
-    path = current_path(host.layout, name)
-    with Media([path or ""]) as media:
-        root = media.read(SUMS_NAME, MAX_SUMS)
-        signatures = read_signatures(media)
-        check_signatures(root, signatures, host_trust(host.layout), host.now())
-        sums = parse_sums(root)
-        if TABLES_NAME in sums:
-            data = read_document(media, sums, TABLES_NAME, MAX_TABLES)
-            yield Offer(f"installed {name}", data)
+def _of_release(host: Host, name: str) -> Sequence[Offer]:
+    """Return the tables of the release in use, verified anew with the host's keys."""
+    path = current_path(host.layout, name) or ""
+    media, bundle = open_release(path, host_trust(host.layout), host.now())
+    with media:
+        return list(_of_bundle(bundle, f"installed {name}"))

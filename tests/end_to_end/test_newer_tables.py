@@ -155,6 +155,8 @@ def test_inspect_goes_by_the_newer_tables_and_says_so(site):
     done = making.sealift("inspect", site.newer, "--json", *trusting(site)).expect(0)
 
     assert done.facts["tables"] == {"as_of": NEW_DAY, "origin": "the bundle"}
+    untrusted = making.sealift("inspect", site.newer, "--json").expect(0)
+    assert untrusted.facts["tables"]["origin"] == "built in"
 
 
 def test_a_plan_and_a_build_use_the_newest_of_their_own_and_the_file(site, tmp_path):

@@ -144,6 +144,13 @@ def test_a_model_of_unknown_size_is_unknown(field):
     assert figures(finding) == {}
 
 
+def test_some_layers_of_an_unknown_number_are_unknown():
+    model = replace(QUANTIZED, weights_size=40 * GIB, layers=None)
+
+    assert fit(model, max_model_len=4096, gpu_layers=8).slug == "memory-unknown"
+    assert fit(model, max_model_len=4096, gpu_layers=ALL).slug == "memory-spills"
+
+
 def test_vllm_has_its_figures_too():
     asked = {"server": "vllm", "max_model_len": 32768}
     needs = a_bundle(None, a_service(models=("llama",), **asked), model=LLAMA_8B)

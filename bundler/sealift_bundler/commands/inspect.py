@@ -15,6 +15,7 @@ from sealift_manifests.preflight.newest import (
     TABLES_NAME,
     ChosenTables,
     Offer,
+    built_in,
     newest_tables,
 )
 from sealift_manifests.preflight.notes import needs_of
@@ -39,7 +40,7 @@ def run(places: list[str], trust: Trust, *, as_json: bool) -> None:
         opened = open_bundle(
             media, trust if trusted else _signers_of(media), datetime.now(UTC)
         )
-        tables = _tables(opened)
+        tables = _tables(opened) if trusted else built_in()
     if as_json:
         print_json(
             manifest=records.encode(opened.manifest),

@@ -10,7 +10,7 @@ import math
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from sealift_manifests.errors import SourceContentError
 
@@ -24,7 +24,7 @@ _KEY_LENGTH = 1 << 16
 _TEXT_LENGTH = 1 << 28
 _KEPT_TEXT = 1 << 10
 _KEPT_ITEMS = 1 << 12
-_STRING, _ARRAY, _BOOL = 8, 9, 7
+_STRING, _ARRAY = 8, 9
 _SCALARS = dict(zip((*range(8), 10, 11, 12), "BbHhIifBQqd", strict=True))
 """The formats of the value types, as `struct` has them."""
 
@@ -105,12 +105,11 @@ class _Reader:
         self._size = file_size
 
     def number(self, kind: str) -> int:
-        found: int = self.value(kind)
+        found: int = self.scalar(kind)
         return found
 
-    def value(self, kind: str) -> int:
-        found: int = struct.unpack(f"<{kind}", self.take(struct.calcsize(kind)))[0]
-        return found
+    def scalar(self, kind: str) -> Any:
+        return struct.unpack(f"<{kind}", self.take(struct.calcsize(kind)))[0]
 
     def text(self, most: int) -> str:
         length = self.length(most)
@@ -162,7 +161,8 @@ def _value(reader: _Reader, kind: int) -> Value | None:
         return _array(reader)
     if kind not in _SCALARS:
         raise _LieError(f"it has a value of type {kind}, which there is not")
-    return reader.value(_SCALARS[kind])
+    found: int | float = reader.scalar(_SCALARS[kind])
+    return found
 
 
 def _array(reader: _Reader) -> tuple[int, ...] | None:

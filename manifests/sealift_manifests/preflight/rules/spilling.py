@@ -83,6 +83,9 @@ def spills(
             "the layers on the GPUs",
             remedy="--n-gpu-layers all puts all layers there (older: 999).",
         )
+    if service.gpu_layers not in (None, ALL) and not model.layers:
+        measured = f"--n-gpu-layers {service.gpu_layers} of a number not known"
+        return found("memory-unknown", about, measured, "the number of layers")
     load = load_of(service, model, total, len(devices))
     wanted = load.weights + load.overhead
     if load.cache:
