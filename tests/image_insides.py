@@ -11,6 +11,11 @@ import struct
 import tarfile
 from collections.abc import Mapping
 
+from sealift_bundler.insides.layers import LayerView, LayerWatch, merged
+from sealift_bundler.insides.needs import ImageConfig, image_needs, with_insides
+from sealift_manifests.preflight.needs import ImageNeeds
+from sealift_manifests.preflight.tables import default_tables
+
 NOTE_575 = {
     "format": 1,
     "CUDA version": "12.9",
@@ -107,3 +112,23 @@ def a_tar(
             info.type, info.linkname = tarfile.SYMTYPE, target
             tar.addfile(info)
     return out.getvalue()
+
+
+def viewed(tar: bytes, piece: int = 10_000) -> LayerView:
+    watch = LayerWatch()
+    for start in range(0, len(tar), piece):
+        watch.feed(tar[start : start + piece])
+    return watch.view()
+
+
+def needs_of_layers(
+    *layers: bytes,
+    platform: str = "linux/amd64",
+    repository: str = "",
+    **environment: str,
+) -> ImageNeeds:
+    config = ImageConfig(environment)
+    needs = image_needs("server", platform, config)
+    files = merged([viewed(tar) for tar in layers])
+    tables = default_tables()
+    return with_insides(needs, config, files, tables, repository=repository)

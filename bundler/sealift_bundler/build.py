@@ -27,6 +27,7 @@ from sealift_manifests.model import BUNDLE_TYPE, FORMAT, Manifest, dump_manifest
 from sealift_manifests.preflight.diff import survey_facts, survey_file
 from sealift_manifests.preflight.findings import Acceptance, Finding
 from sealift_manifests.preflight.needs import Needs
+from sealift_manifests.preflight.newest import TABLES_NAME, ChosenTables
 from sealift_manifests.preflight.notes import needs_of
 from sealift_manifests.sums import SUMS_NAME, format_sums
 from sealift_manifests.trust import Trust
@@ -64,6 +65,7 @@ from sealift_bundler.surveys import (
     read_surveys,
     require,
 )
+from sealift_bundler.tables import tables_of
 from sealift_bundler.target import Target, open_target
 from sealift_bundler.workplace import Workplace
 
@@ -73,7 +75,7 @@ class BuildRequest:
     """What to build and how. `created` is stated in the bundle; sizes are in bytes.
 
     Of the hosts whose surveys are given, none may have a fail that `acceptance` does
-    not take on.
+    not take on; `tables_path` may have newer NVIDIA tables to judge them by.
     """
 
     spec_path: Path
@@ -83,6 +85,7 @@ class BuildRequest:
     created: datetime
     survey_paths: Sequence[Path] = ()
     acceptance: Acceptance = NONE_ACCEPTED
+    tables_path: Path | None = None
     tar: bool = False
     part_size: int = 2**32 - 1
     parity: Ratio | None = None
@@ -95,8 +98,8 @@ class BuildRequest:
 class Built:
     """A finished bundle: where it is, what it holds, how long it took (seconds).
 
-    `judged`: the surveyed hosts, and what was found about them; `advice`: what could
-    be better about images and stack.
+    `judged`: the surveyed hosts, and what was found about them; `tables`: by what;
+    `advice`: what could be better about images and stack.
     """
 
     path: Path
@@ -104,6 +107,7 @@ class Built:
     index: Index
     root: Digest
     seconds: Mapping[str, float]
+    tables: ChosenTables
     judged: tuple[Judged, ...] = ()
     advice: tuple[Finding, ...] = ()
 
@@ -119,6 +123,15 @@ class Built:
 
 
 @dataclass(frozen=True)
+class Planned:
+    """What a build would come to, and what was found about the surveyed hosts."""
+
+    draft: Draft
+    judged: tuple[Judged, ...]
+    tables: ChosenTables
+
+
+@dataclass(frozen=True)
 class _Job:
     """What is known before anything is fetched: spec, stack, place, hosts."""
 
@@ -128,6 +141,7 @@ class _Job:
     place: Workplace
     signers: Sequence[tuple[str, Signer]]
     surveys: Sequence[Survey]
+    tables: ChosenTables
 
 
 @dataclass(frozen=True)
@@ -180,22 +194,24 @@ def build(request: BuildRequest, report: Report) -> Built:
         index=index,
         root=root,
         seconds=clock.laps,
+        tables=job.tables,
         judged=judged,
         advice=packed.advice,
     )
 
 
-def plan(request: BuildRequest, report: Report) -> tuple[Draft, tuple[Judged, ...]]:
+def plan(request: BuildRequest, report: Report) -> Planned:
     """Return what a build would come to, and what was found about the hosts."""
     job = _prepare(request, report, ())
     resolved = resolve_sources(job.spec, job.place)
     found = draft(job.spec, job.stack, job.place, resolved)
-    return found, judge(job.surveys, found.needs)
+    judged = judge(job.surveys, found.needs, job.tables.tables)
+    return Planned(found, judged, job.tables)
 
 
 def _judge(job: _Job, needs: Needs) -> tuple[Judged, ...]:
     """Judge the surveyed hosts; raise PreflightError when one will not do."""
-    judged = judge(job.surveys, needs)
+    judged = judge(job.surveys, needs, job.tables.tables)
     require(judged, job.request.acceptance, needs.name)
     return judged
 
@@ -205,6 +221,7 @@ def _prepare(
 ) -> _Job:
     """Read spec, stack and lock, so that their faults are told before the work."""
     surveys = read_surveys(request.survey_paths)
+    tables = tables_of(request.tables_path)
     spec = load_spec(request.spec_path)
     stack = load_stack(spec)
     directory = request.spec_path.absolute().parent
@@ -220,7 +237,7 @@ def _prepare(
         epoch=int(request.created.timestamp()),
         report=report,
     )
-    return _Job(request, spec, stack, place, signers, surveys)
+    return _Job(request, spec, stack, place, signers, surveys, tables)
 
 
 def _lock(
@@ -247,7 +264,8 @@ def _pack(packer: Packer, job: _Job, gathered: _Gathered) -> _Packed:
         taken = [pack_model(packer, model, progress) for model in gathered.models]
         packer.drain()
         finished = [model.finish() for model in taken]
-        images = pack_images(packer, gathered.images, progress)
+        tables = job.tables.tables
+        images = pack_images(packer, gathered.images, progress, tables)
     models = tuple(entry for entry, _ in finished)
     manifest = Manifest(
         format=FORMAT,
@@ -269,6 +287,7 @@ def _pack(packer: Packer, job: _Job, gathered: _Gathered) -> _Packed:
     )
     documents = {entry.listing_name: data for entry, data in finished}
     documents |= {survey_file(each.digest): each.data for each in job.surveys}
+    documents[TABLES_NAME] = job.tables.data
     advice = check_hygiene(spec, job.stack, images, created.date())
     return _Packed(manifest, documents, advice)
 

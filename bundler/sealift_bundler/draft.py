@@ -6,10 +6,9 @@ images the documents. What only the layers tell stays unknown here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import BinaryIO
 
 from sealift_manifests.preflight.needs import ImageNeeds, ModelNeeds, Needs
 from sealift_manifests.preflight.notes import disk_needs
@@ -133,9 +132,7 @@ def _files(
     """Return a model's files; of those on the Hub only the small ones are here."""
     model, revision = spec.models[name], resolved.models.get(name)
     if isinstance(revision, OllamaModels):
-        return [
-            ModelFile(path, size, _not_here(path)) for path, size in revision.files()
-        ]
+        return list(revision.listed())
     if revision is None:
         assert model.path is not None, "a model has a repo or a path"
         tree = select(scan_directory(model.path).files, model.include, model.ignore)
@@ -146,16 +143,9 @@ def _files(
     return [
         ModelFile.at(file.path, places[file.path])
         if file.path in places
-        else ModelFile(file.path, file.size, _not_here(file.path))
+        else ModelFile.not_here(file.path, file.size)
         for file in chosen
     ]
-
-
-def _not_here(path: str) -> Callable[[], BinaryIO]:
-    def opened() -> BinaryIO:
-        raise AssertionError(f"{path} is not fetched for a plan")
-
-    return opened
 
 
 def _images(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from sealift_manifests.errors import SourceContentError
 from sealift_manifests.model import ModelEntry, ModelSource
@@ -16,6 +17,7 @@ from sealift_bundler.gather_ollama import (
 )
 from sealift_bundler.lock import LocalPin, ModelPin, OllamaPin, local_path, model_pin
 from sealift_bundler.models.content_check import expected_check
+from sealift_bundler.models.gguf_header import read_gguf
 from sealift_bundler.models.hub import resolve_revision, select
 from sealift_bundler.models.hub_download import snapshot
 from sealift_bundler.models.hub_values import HubFile, HubRevision
@@ -28,6 +30,10 @@ from sealift_bundler.workplace import Workplace
 _SMALL = 64 << 20
 """Files up to this many bytes are read again without a thought."""
 _BLOCK = 1 << 20
+_HEADERS: Mapping[str, Callable[[BinaryIO, int, str], object]] = {
+    ".safetensors": read_header,
+    ".gguf": read_gguf,
+}
 
 
 ResolvedModel = HubRevision | OllamaModels
@@ -130,11 +136,12 @@ def _refuse_wrong_copies(files: Sequence[SourceFile]) -> None:
 
 
 def _has_untrue_header(file: SourceFile) -> bool:
-    if not file.path.endswith(".safetensors"):
+    read = _HEADERS.get(Path(file.path).suffix)
+    if read is None:
         return False
     try:
         with file.source.open("rb") as stream:
-            read_header(stream, file.size, file.path)
+            read(stream, file.size, file.path)
     except SourceContentError:
         return True
     return False

@@ -16,6 +16,7 @@ from sealift_manifests.errors import LockDriftError, SourceContentError
 from sealift_manifests.model import ModelSource
 
 from sealift_bundler.lock import OllamaPin, ollama_place
+from sealift_bundler.models.files import ModelFile
 from sealift_bundler.ollama.documents import OllamaModel, blob_path, parse_manifest
 from sealift_bundler.ollama.names import OllamaName, read_name
 from sealift_bundler.ollama.store import find_in_store
@@ -38,13 +39,18 @@ class OllamaModels:
         """Their names, for people."""
         return ", ".join(model.reference.familiar for model in self.models)
 
-    def files(self) -> Iterator[tuple[str, int]]:
-        """Yield the path and size (bytes) of each file of the store, once."""
+    def listed(self) -> Iterator[ModelFile]:
+        """Yield each file of the store, once; only blobs of a local one are here."""
         blobs = {blob.digest: blob for model in self.models for blob in model.blobs}
         for blob in blobs.values():
-            yield blob_path(blob.digest), blob.size
+            path = blob_path(blob.digest)
+            if self.store:
+                yield ModelFile.at(path, self.store / path)
+            else:
+                yield ModelFile.not_here(path, blob.size)
         for model in self.models:
-            yield model.reference.manifest_path, len(model.manifest)
+            path = model.reference.manifest_path
+            yield ModelFile.not_here(path, len(model.manifest))
 
 
 def resolve_ollama(key: str, wanted: OllamaSpec, place: Workplace) -> OllamaModels:
@@ -148,7 +154,7 @@ def _moved(written: str, pinned: Digest, found: Digest) -> LockDriftError:
 
 def _fetch(key: str, found: OllamaModels, place: Workplace) -> dict[Digest, Path]:
     places: dict[Digest, Path] = {}
-    total = sum(size for _, size in found.files())
+    total = sum(file.size for file in found.listed())
     with place.report.progress(f"fetching model {key}", total) as progress:
         for model in found.models:
             done = 0

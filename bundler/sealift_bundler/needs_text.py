@@ -13,16 +13,15 @@ from sealift_manifests.preflight.needs import (
     Needs,
     ServiceNeeds,
 )
-from sealift_manifests.preflight.tables import Tables, default_tables
+from sealift_manifests.preflight.tables import Tables
 from sealift_manifests.preflight.versions import major_minor
 from sealift_manifests.sizes import human
 
 from sealift_bundler.report import counted
 
 
-def needs_lines(needs: Needs, tables: Tables | None = None) -> list[str]:
+def needs_lines(needs: Needs, tables: Tables) -> list[str]:
     """Return what a host must have, as far as it is known."""
-    tables = tables or default_tables()
     lines = []
     for image in needs.images:
         lines += [f"image {image.name}: {text}" for text in _image(image, tables)]
@@ -41,10 +40,10 @@ def _image(image: ImageNeeds, tables: Tables) -> Iterator[str]:
         yield "its CUDA version is not known before the layers are read"
     for build in image.builds or ():
         name = " ".join(filter(None, (build.what, build.version)))
-        chips = "GPUs not known" if build.native is None else " ".join(build.native)
-        yield f"{name} for compute capability {chips}" + (
-            f", PTX {' '.join(build.ptx)}" if build.ptx else ""
-        )
+        chips = "for GPUs that are not known"
+        if build.native is not None:
+            chips = f"for compute capability {' '.join(build.native)}"
+        yield f"{name} {chips}" + (f", PTX {' '.join(build.ptx)}" if build.ptx else "")
     for library in image.compat or ():
         forced = ", ".join(library.forced_by or ())
         name = f"compat library {library.version}"

@@ -7,7 +7,7 @@ into the packs and gets a manifest that we write.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,7 +15,8 @@ from sealift_manifests.digests import Digest, digest_of
 from sealift_manifests.errors import SourceContentError
 from sealift_manifests.model import Descriptor, ImageEntry, ImageSource, LayerEntry
 from sealift_manifests.preflight.notes import IMAGE_NOTE, image_needs_facts
-from sealift_manifests.references import qualify, unique_reference
+from sealift_manifests.preflight.tables import Tables
+from sealift_manifests.references import qualify, read_reference, unique_reference
 from sealift_manifests.verify import Progress
 
 from sealift_bundler import registry
@@ -26,7 +27,7 @@ from sealift_bundler.engine.client import open_engine
 from sealift_bundler.engine.save import save_image
 from sealift_bundler.gather_images import GatheredImage
 from sealift_bundler.image_facts import image_config, image_facts
-from sealift_bundler.insides.layers import LayerView, merged
+from sealift_bundler.insides.layers import LayerView, inodes_of, merged
 from sealift_bundler.insides.needs import ImageConfig, image_needs, with_insides
 from sealift_bundler.leaks.check import check_image
 from sealift_bundler.pack import Packed, Packer
@@ -55,14 +56,19 @@ class PackedImages:
 
 
 def pack_images(
-    packer: Packer, images: Sequence[GatheredImage], progress: Progress
+    packer: Packer,
+    images: Sequence[GatheredImage],
+    progress: Progress,
+    tables: Tables,
 ) -> PackedImages:
-    """Pack every image."""
+    """Pack every image; `tables` say for which GPUs published builds are."""
     packed = [(image, _parts(packer, image, progress)) for image in images]
     configs = {
         image.name: image_config(parts.config, image.name) for image, parts in packed
     }
-    entries = [_entry(image, parts, configs[image.name]) for image, parts in packed]
+    entries = [
+        _entry(image, parts, configs[image.name], tables) for image, parts in packed
+    ]
     views = {image.name: parts.views for image, parts in packed}
     return PackedImages(tuple(entries), configs, views)
 
@@ -73,7 +79,9 @@ def _parts(packer: Packer, image: GatheredImage, progress: Progress) -> _Parts:
     return _pack_saved(packer, image, progress)
 
 
-def _entry(image: GatheredImage, parts: _Parts, how: ImageConfig) -> ImageEntry:
+def _entry(
+    image: GatheredImage, parts: _Parts, how: ImageConfig, tables: Tables
+) -> ImageEntry:
     config = digest_of(parts.config)
     reference = unique_reference(qualify(image.reference), parts.manifest.digest)
     return ImageEntry(
@@ -84,13 +92,23 @@ def _entry(image: GatheredImage, parts: _Parts, how: ImageConfig) -> ImageEntry:
         manifest=parts.manifest,
         config=Descriptor(parts.config_type, config, len(parts.config)),
         layers=parts.layers,
-        facts=_facts(image, parts, how),
+        facts=_facts(image, parts, how, tables),
     )
 
 
-def _facts(image: GatheredImage, parts: _Parts, how: ImageConfig) -> dict[str, Any]:
+def _facts(
+    image: GatheredImage, parts: _Parts, how: ImageConfig, tables: Tables
+) -> dict[str, Any]:
     needs = image_needs(image.name, image.platform, how)
-    needs = with_insides(needs, how, merged(parts.views))
+    pulled = read_reference(image.reference) if image.resolved else None
+    needs = with_insides(
+        needs,
+        how,
+        merged(parts.views),
+        tables,
+        repository=f"{pulled.registry}/{pulled.repository}" if pulled else "",
+    )
+    needs = replace(needs, unpacked_inodes=inodes_of(parts.views))
     facts = image_facts(parts.config, image.name)
     return {**facts, IMAGE_NOTE: image_needs_facts(needs)}
 

@@ -14,6 +14,7 @@ from sealift_manifests.preflight.facts import HostFacts
 from sealift_manifests.preflight.findings import Acceptance, Finding
 from sealift_manifests.preflight.needs import Needs
 from sealift_manifests.preflight.survey import MAX_SURVEY, parse_survey
+from sealift_manifests.preflight.tables import Tables
 from sealift_manifests.preflight.words import as_json, count, describe, way_out
 
 NONE_ACCEPTED = Acceptance()
@@ -63,10 +64,12 @@ def read_surveys(paths: Sequence[Path]) -> tuple[Survey, ...]:
     return tuple(found.values())
 
 
-def judge(surveys: Sequence[Survey], needs: Needs) -> tuple[Judged, ...]:
+def judge(
+    surveys: Sequence[Survey], needs: Needs, tables: Tables
+) -> tuple[Judged, ...]:
     """Judge each host for a bundle, by the rules that the host goes by itself."""
     return tuple(
-        Judged(survey, _of_the_day(check_host(needs, survey.facts)))
+        Judged(survey, _of_the_day(check_host(needs, survey.facts, tables)))
         for survey in surveys
     )
 

@@ -10,7 +10,6 @@ import traceback
 from typing import Any, Dict, List, Optional
 
 from sealift_manifests.errors import DriftError, SealiftError
-from sealift_manifests.preflight.words import as_json
 
 from sealift_installer.commands import (
     audit,
@@ -85,7 +84,7 @@ def _details(error: SealiftError) -> Dict[str, Any]:
     if isinstance(error, DriftError) and error.drift:
         return {"drift": [vars(drift) for drift in error.drift]}
     if isinstance(error, HostUnfitError):
-        return {"findings": as_json(error.findings)}
+        return error.facts
     return {}
 
 

@@ -2,30 +2,37 @@
 
 A container is made from the image with the GPUs its service asks for, and python in
 it asks libcuda.so.1 what it sees. No context is made, so no GPU memory is taken.
-An image without python cannot be asked: the answer then is unknown.
+An image without python is asked through llama-server, if its service is one, which
+lists what CUDA gives it; else it cannot be asked, and the answer is unknown.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from sealift_manifests.errors import EngineError
 from sealift_manifests.model import ImageEntry, Manifest
-from sealift_manifests.preflight.explain import kind_of
+from sealift_manifests.preflight.explain import kind_of, remedy_of
 from sealift_manifests.preflight.needs import ALL, GpuRequest, ServiceNeeds
 from sealift_manifests.preflight.notes import needs_of
+from sealift_manifests.preflight.tables import default_tables
 
 from sealift_installer.engine import Engine, EngineRefusedError, name_in_path, printable
 
 PYTHONS = ("python3", "python")
+LLAMA_SERVERS = ("/app/llama-server", "llama-server")
 PATIENCE = 180.0
 """Seconds a container may take; the first use of a GPU after boot is slow."""
 
 _NOT_INJECTED = (
     "The engine put no driver into the container. See what `preflight` says of the "
     "NVIDIA container toolkit and of CDI."
+)
+_LLAMA_DEVICE = re.compile(
+    r"^\s*Device [0-9]+: (.{1,200}?), compute capability ([0-9]+\.[0-9]+)", re.MULTILINE
 )
 _MARK = "SEALIFT-GPUS "
 _SNIPPET = """
@@ -85,7 +92,11 @@ class GpuAnswer:
         if self.gpus is None:
             return f"{what}: unknown, there is no python in the image to ask with"
         seen = ", ".join(f"{name} ({number})" for name, number in self.gpus)
-        return f"{what}: CUDA {self.cuda} sees {printable(seen)}"
+        cuda = f"CUDA {self.cuda}" if self.cuda else "CUDA"
+        return f"{what}: {cuda} sees {printable(seen)}"
+
+
+_Read = Callable[[str, ImageEntry, str], GpuAnswer]
 
 
 def check_gpus(engine: Engine, manifest: Manifest) -> Iterator[GpuAnswer]:
@@ -95,7 +106,7 @@ def check_gpus(engine: Engine, manifest: Manifest) -> Iterator[GpuAnswer]:
         image = images.get(service.image or "")
         if image and service.wants_gpu and service.gpu:
             settings = container_settings(service, service.gpu)
-            yield ask_image(engine, service.name, image, settings)
+            yield ask_image(engine, service, image, settings)
 
 
 def container_settings(service: ServiceNeeds, request: GpuRequest) -> Dict[str, Any]:
@@ -126,33 +137,43 @@ def _host_config(request: GpuRequest) -> Dict[str, Any]:
 
 
 def ask_image(
-    engine: Engine, service: str, image: ImageEntry, settings: Dict[str, Any]
+    engine: Engine, needs: ServiceNeeds, image: ImageEntry, settings: Dict[str, Any]
 ) -> GpuAnswer:
     """Run the question in a container of an image, and remove the container."""
-    for python in PYTHONS:
+    service = needs.name
+    for argv, read in _questions(needs.server):
         try:
-            said = _run(engine, image.reference, python, settings)
+            said = _run(engine, image.reference, argv, settings)
         except EngineRefusedError as refusal:
-            if _lacks(refusal.message, python):
+            if _lacks(refusal.message, argv[0]):
                 continue
             return _failed(service, image, refusal.message)
         except EngineError as error:
             return _failed(service, image, error.message)
-        return _answer(service, image, said)
+        return read(service, image, said)
     return GpuAnswer(service, image.name)
 
 
-def _lacks(message: str, python: str) -> bool:
+def _questions(server: Optional[str]) -> Iterator[Tuple[List[str], _Read]]:
+    for python in PYTHONS:
+        yield [python, "-I", "-B", "-c", _SNIPPET], _answer
+    for program in LLAMA_SERVERS if server == "llama.cpp" else ():
+        yield [program, "--list-devices"], _llama_answer
+
+
+def _lacks(message: str, program: str) -> bool:
     # Said by runc, crun and Podman in words of their own.
     missing = ("executable file not found", "no such file or directory")
-    return python in message and any(words in message.lower() for words in missing)
+    return program in message and any(words in message.lower() for words in missing)
 
 
-def _run(engine: Engine, reference: str, python: str, settings: Dict[str, Any]) -> str:
+def _run(
+    engine: Engine, reference: str, argv: List[str], settings: Dict[str, Any]
+) -> str:
     wanted = {
         **settings,
         "Image": reference,
-        "Entrypoint": [python, "-I", "-B", "-c", _SNIPPET],
+        "Entrypoint": argv,
         "Cmd": [],
         "Healthcheck": {"Test": ["NONE"]},
         # A terminal's output comes as it is, not cut into frames.
@@ -186,9 +207,18 @@ def _answer(service: str, image: ImageEntry, said: str) -> GpuAnswer:
     return GpuAnswer(service, image.name, str(found["cuda"]), gpus)
 
 
+def _llama_answer(service: str, image: ImageEntry, said: str) -> GpuAnswer:
+    """Read what llama-server lists: CUDA's devices, or why CUDA gives none."""
+    gpus = tuple(_LLAMA_DEVICE.findall(said))
+    if not gpus:
+        return _failed(service, image, said.strip()[-400:] or "it said nothing")
+    return GpuAnswer(service, image.name, gpus=gpus)
+
+
 def _failed(service: str, image: ImageEntry, text: str) -> GpuAnswer:
     kind = kind_of(text)
     if kind is None and "libcuda.so.1" in text:
         return GpuAnswer(service, image.name, error=text, remedy=_NOT_INJECTED)
-    slug, remedy = (kind.slug, kind.remedy) if kind else (None, None)
+    slug = kind.slug if kind else None
+    remedy = remedy_of(kind, default_tables()) if kind else None
     return GpuAnswer(service, image.name, error=text, slug=slug, remedy=remedy)

@@ -38,9 +38,11 @@ from sealift_installer.images import (
     remove_image,
 )
 from sealift_installer.measure import bad_contents
+from sealift_installer.nvidia_tables import tables_for
 from sealift_installer.plan import HostState, InstallPlan, plan_install
 from sealift_installer.preflight import (
     NONE_ACCEPTED,
+    Grounds,
     Verdict,
     accepted_fact,
     judge_gpus,
@@ -122,8 +124,12 @@ def _judge(
     if plan.is_empty:
         return Verdict()
     manifest = bundle.manifest
-    surveys = surveys_in(manifest, bundle.document)
-    verdict = judge_gpus(host, manifest, options.acceptance, surveys)
+    grounds = Grounds(
+        tables_for(host, bundle),
+        options.acceptance,
+        surveys_in(manifest, bundle.document),
+    )
+    verdict = judge_gpus(host, manifest, grounds)
     verdict.require(f"{manifest.name} {manifest.version}")
     tell(host, verdict)
     return verdict

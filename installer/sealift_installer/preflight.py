@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import Any, Callable, Dict, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from sealift_manifests.errors import PreflightError
 from sealift_manifests.model import Manifest
@@ -16,14 +16,11 @@ from sealift_manifests.preflight.case import Case
 from sealift_manifests.preflight.check import check_host
 from sealift_manifests.preflight.diff import nearest_survey, survey_file, surveys_of
 from sealift_manifests.preflight.facts import HostFacts
-from sealift_manifests.preflight.findings import (
-    Acceptance,
-    Finding,
-)
+from sealift_manifests.preflight.findings import Acceptance, Finding, sort_findings
 from sealift_manifests.preflight.needs import DiskNeeds, Needs
+from sealift_manifests.preflight.newest import BUILT_IN, ChosenTables
 from sealift_manifests.preflight.notes import needs_of
 from sealift_manifests.preflight.survey import parse_survey
-from sealift_manifests.preflight.tables import default_tables
 from sealift_manifests.preflight.words import as_json, count, describe, way_out
 
 from sealift_installer.engine import printable
@@ -35,11 +32,23 @@ NONE_ACCEPTED = Acceptance()
 
 
 class HostUnfitError(PreflightError):
-    """The host has faults that nobody took on; `findings` are all that was found."""
+    """The host has faults that nobody took on; `facts` is what --json says of it."""
 
-    def __init__(self, message: str, *, hint: str, findings: Sequence[Finding]) -> None:
+    def __init__(self, message: str, *, hint: str, facts: Dict[str, Any]) -> None:
         super().__init__(message, hint=hint)
-        self.findings = tuple(findings)
+        self.facts = facts
+
+
+@dataclass(frozen=True)
+class Grounds:
+    """What a host is judged by: the tables, and the fails that somebody takes on.
+
+    `surveys` are those that the bundle was made for.
+    """
+
+    tables: ChosenTables
+    acceptance: Acceptance = NONE_ACCEPTED
+    surveys: Tuple[HostFacts, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,13 +56,15 @@ class Verdict:
     """What was found on a host, and which fails were taken on.
 
     `host` says in one line what the host is, "" where nobody looked; `changes` what
-    is another than in the survey that the bundle was made for.
+    is another than in the survey that the bundle was made for; `tables` which NVIDIA
+    tables were gone by, None where nobody looked.
     """
 
     host: str = ""
     findings: Tuple[Finding, ...] = ()
     acceptance: Acceptance = NONE_ACCEPTED
     changes: Tuple[str, ...] = ()
+    tables: Optional[ChosenTables] = None
 
     @property
     def accepted(self) -> Tuple[str, ...]:
@@ -67,15 +78,25 @@ class Verdict:
         if blocking:
             raise HostUnfitError(
                 f"this host will not do for {what}: {count(self.findings)}\n"
-                f"  it has: {self.host}\n"
-                + "\n".join((*describe(self.findings, self.acceptance), *self.changes)),
+                + "\n".join(self.lines()),
                 hint=f"Nothing was changed. {way_out(blocking)}",
-                findings=self.findings,
+                facts=self.facts(),
             )
+
+    def lines(self) -> List[str]:
+        """Return all there is to say, for people."""
+        label = self.tables.label if self.tables else "none"
+        return [
+            f"  it has: {self.host}",
+            f"  judged by NVIDIA tables of {printable(label)}",
+            *describe(self.findings, self.acceptance),
+            *self.changes,
+        ]
 
     def facts(self) -> Dict[str, Any]:
         """Return what --json says."""
         return {
+            "tables": self.tables.facts() if self.tables else None,
             "findings": as_json(self.findings),
             "accepted": list(self.accepted),
             "changes": list(self.changes),
@@ -107,19 +128,17 @@ def summary(facts: HostFacts) -> str:
     return printable("; ".join(parts))
 
 
-def judge(
-    host: Host,
-    needs: Optional[Needs],
-    acceptance: Acceptance,
-    surveys: Sequence[HostFacts] = (),
-) -> Verdict:
-    """Return everything found about this host, for a bundle or for itself.
-
-    `surveys` are those that the bundle was made for.
-    """
-    facts = survey(host)
-    findings = check_host(needs, facts, default_tables())
-    return Verdict(summary(facts), findings, acceptance, changes_since(surveys, facts))
+def judge(host: Host, needs: Optional[Needs], grounds: Grounds) -> Verdict:
+    """Return everything found about this host, for a bundle or for itself."""
+    facts, chosen = survey(host), grounds.tables
+    findings = check_host(needs, facts, chosen.tables)
+    return Verdict(
+        host=summary(facts),
+        findings=sort_findings((*findings, *chosen.unread)),
+        acceptance=grounds.acceptance,
+        changes=changes_since(grounds.surveys, facts),
+        tables=chosen,
+    )
 
 
 def surveys_in(
@@ -147,25 +166,23 @@ def changes_since(surveys: Sequence[HostFacts], facts: HostFacts) -> Tuple[str, 
 
 def without_room(needs: Needs) -> Needs:
     """Return the needs of a bundle that is there already: it takes no more room."""
-    images = [replace(image, archive_size=0, unpacked_size=0) for image in needs.images]
+    images = [
+        replace(image, archive_size=0, unpacked_size=0, unpacked_inodes=0)
+        for image in needs.images
+    ]
     return replace(needs, images=tuple(images), disk=DiskNeeds(0, 0))
 
 
-def judge_gpus(
-    host: Host,
-    manifest: Manifest,
-    acceptance: Acceptance,
-    surveys: Sequence[HostFacts] = (),
-) -> Verdict:
+def judge_gpus(host: Host, manifest: Manifest, grounds: Grounds) -> Verdict:
     """Judge the host for a bundle that uses GPUs; of any other nothing is asked.
 
     Not its room: `space` knows to the byte what an install still has to write.
     """
     needs = without_room(needs_of(manifest))
-    if not Case(needs, HostFacts(taken=""), default_tables()).wants_gpu:
+    if not Case(needs, HostFacts(taken=""), grounds.tables.tables).wants_gpu:
         return Verdict()
     host.report.step("looking at this host")
-    return judge(host, needs, acceptance, surveys)
+    return judge(host, needs, grounds)
 
 
 def tell(host: Host, verdict: Verdict) -> None:
@@ -175,6 +192,8 @@ def tell(host: Host, verdict: Verdict) -> None:
         host.report.step(line)
     for line in verdict.changes:
         host.report.step(line)
+    if verdict.tables and verdict.tables.origin != BUILT_IN:
+        host.report.step(f"judged by NVIDIA tables of {verdict.tables.label}")
     quiet = len(verdict.findings) - len(loud)
     if quiet:
         host.report.step(f"this host: {count(verdict.findings)}; `preflight` has all")

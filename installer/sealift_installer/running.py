@@ -18,8 +18,10 @@ from sealift_installer.compose import Compose, Project
 from sealift_installer.health import ServiceState, project_state, wait_healthy
 from sealift_installer.host import Host
 from sealift_installer.layout import Layout
+from sealift_installer.nvidia_tables import tables_for
 from sealift_installer.preflight import (
     NONE_ACCEPTED,
+    Grounds,
     Verdict,
     accepted_fact,
     judge_gpus,
@@ -69,7 +71,8 @@ def start(
         result.require_clean()
         host.report.step("audit: clean")
         surveys = surveys_in(manifest, release.document)
-        verdict = judge_gpus(host, manifest, options.acceptance, surveys)
+        grounds = Grounds(tables_for(host), options.acceptance, surveys)
+        verdict = judge_gpus(host, manifest, grounds)
         verdict.require(f"{manifest.name} {manifest.version}")
         tell(host, verdict)
         compose.up(project, [image.reference for image in manifest.images])

@@ -16,6 +16,8 @@ from sealift_manifests.preflight.needs import GpuRequest, ServiceNeeds
 pytestmark = pytest.mark.docker
 
 NO_GPU = {"HostConfig": {}}
+LLM = ServiceNeeds("llm")
+LLAMA = ServiceNeeds("llm", server="llama.cpp")
 LIBCUDA = r"""
 #include <string.h>
 int cuInit(unsigned flags) { return INIT; }
@@ -92,7 +94,7 @@ def with_python(host, tmp_path):
 def test_the_gpus_that_cuda_sees_in_an_image_are_told(host, with_python):
     image = with_python()
 
-    answer = ask_image(host[0], "llm", image, NO_GPU)
+    answer = ask_image(host[0], LLM, image, NO_GPU)
 
     assert answer.gpus == (("NVIDIA L40S", "8.9"), ("Tesla T4", "7.5"))
     assert str(answer) == (
@@ -103,7 +105,7 @@ def test_the_gpus_that_cuda_sees_in_an_image_are_told(host, with_python):
 def test_an_error_of_cuda_is_told_with_what_it_means(host, with_python):
     image = with_python(init=803)
 
-    answer = ask_image(host[0], "llm", image, NO_GPU)
+    answer = ask_image(host[0], LLM, image, NO_GPU)
 
     assert "cuInit: CUDA error 803" in answer.error
     assert answer.slug == "compat-harmful"
@@ -113,13 +115,13 @@ def test_an_error_of_cuda_is_told_with_what_it_means(host, with_python):
 def test_cuda_that_sees_no_gpu_does_not_work(host, with_python):
     image = with_python(count=0)
 
-    assert ask_image(host[0], "llm", image, NO_GPU).slug == "gpu-none"
+    assert ask_image(host[0], LLM, image, NO_GPU).slug == "gpu-none"
 
 
 def test_a_container_without_a_driver_is_told_apart(host, with_python):
     image = with_python(cuda=False)
 
-    answer = ask_image(host[0], "llm", image, NO_GPU)
+    answer = ask_image(host[0], LLM, image, NO_GPU)
 
     assert "libcuda.so.1" in answer.error
     assert "put no driver into the container" in str(answer)
@@ -128,10 +130,60 @@ def test_a_container_without_a_driver_is_told_apart(host, with_python):
 def test_an_image_without_python_is_unknown_not_wrong(host):
     image = loader(*host)(an_image(busybox_layer())).entry
 
-    answer = ask_image(host[0], "llm", image, NO_GPU)
+    answer = ask_image(host[0], LLM, image, NO_GPU)
 
     assert (answer.gpus, answer.error) == (None, None)
     assert "unknown" in str(answer)
+
+
+LISTED = """\
+ggml_cuda_init: found 2 CUDA devices:
+  Device 0: NVIDIA GeForce RTX 4090, compute capability 8.9, VMM: yes
+  Device 1: Tesla P40, compute capability 6.1, VMM: yes
+Available devices:
+  CUDA0: NVIDIA GeForce RTX 4090 (24217 MiB, 23700 MiB free)
+"""
+
+
+def llama_layer(said: str) -> bytes:
+    """Return a layer with a llama-server that says this when asked for devices."""
+    script = f'#!/bin/busybox sh\n[ "$*" = --list-devices ] && echo "{said}"\n'
+    return a_layer({"app/llama-server": script.encode()})
+
+
+def test_llama_cpp_without_python_is_asked_by_its_own_program(host):
+    image = loader(*host)(an_image(busybox_layer(), llama_layer(LISTED))).entry
+
+    answer = ask_image(host[0], LLAMA, image, NO_GPU)
+
+    assert answer.gpus == (("NVIDIA GeForce RTX 4090", "8.9"), ("Tesla P40", "6.1"))
+    assert "CUDA sees NVIDIA GeForce RTX 4090 (8.9), Tesla P40 (6.1)" in str(answer)
+    assert ask_image(host[0], LLM, image, NO_GPU).gpus is None
+
+
+@pytest.mark.parametrize(
+    ("said", "slug"),
+    [
+        (
+            "ggml_cuda_init: failed to initialize CUDA: system has unsupported display "
+            "driver / cuda driver combination",
+            "compat-harmful",
+        ),
+        (
+            "ggml_cuda_init: failed to initialize CUDA: no CUDA-capable device is "
+            "detected",
+            "gpu-not-visible",
+        ),
+        ("Available devices:", None),
+    ],
+)
+def test_llama_cpp_that_sees_no_gpu_does_not_work(host, said, slug):
+    image = loader(*host)(an_image(busybox_layer(), llama_layer(said))).entry
+
+    answer = ask_image(host[0], LLAMA, image, NO_GPU)
+
+    assert (answer.gpus, answer.slug) == (None, slug)
+    assert answer.error
 
 
 def test_what_the_engine_says_without_a_toolkit_is_understood(host, with_python):
@@ -139,17 +191,18 @@ def test_what_the_engine_says_without_a_toolkit_is_understood(host, with_python)
     wants = ServiceNeeds("llm", wants_gpu=True)
     settings = container_settings(wants, GpuRequest("reservations", count=1))
 
-    answer = ask_image(host[0], "llm", image, settings)
+    answer = ask_image(host[0], LLM, image, settings)
 
     assert answer.slug == "toolkit-missing"
+    assert "nvidia-container-toolkit 1." in answer.remedy
 
 
 def test_no_container_stays_behind(host, with_python):
     engine, _ = host
     image = with_python(init=803)
 
-    ask_image(engine, "llm", image, NO_GPU)
-    ask_image(engine, "llm", image, {"HostConfig": {"Runtime": "nvidia"}})
+    ask_image(engine, LLM, image, NO_GPU)
+    ask_image(engine, LLM, image, {"HostConfig": {"Runtime": "nvidia"}})
 
     filters = json.dumps({"ancestor": [image.reference]})
     assert engine.get("/containers/json", all="1", filters=filters) == []

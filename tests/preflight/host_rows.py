@@ -70,8 +70,11 @@ def ports(*taken: ListeningPort) -> HostFacts:
 def room(docker: int, state: int, **changes: Any) -> HostFacts:
     """Return a host with so many GiB free; inodes=N on the state directory's."""
     same = changes.pop("same", False)
+    inodes = changes.pop("engine_inodes", None)
     systems = (
-        FileSystem("/var/lib/docker", "engine", 1, free=docker * GIB),
+        FileSystem(
+            "/var/lib/docker", "engine", 1, free=docker * GIB, free_inodes=inodes
+        ),
         FileSystem(
             "/srv",
             "state",

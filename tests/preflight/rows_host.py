@@ -22,6 +22,7 @@ from preflight_making import (
     a_bundle,
     a_host,
     a_service,
+    an_image,
 )
 from sealift_manifests.preflight.facts import (
     Compose,
@@ -148,6 +149,13 @@ HOST = (
     ),
     Row(
         "machine",
+        "clock of 1970, without a bundle",
+        a_host(machine={"clock": "1970-01-01T00:00:00Z"}),
+        None,
+        "clock-behind",
+    ),
+    Row(
+        "machine",
         "clock not kept",
         a_host(machine={"clock_synced": False}),
         GOOD,
@@ -224,6 +232,20 @@ HOST = (
         "",
     ),
     Row("docker load", "inodes", room(14, 21, inodes=99), GOOD, "disk-inodes"),
+    Row(
+        "docker load",
+        "inodes of the image's files",
+        room(14, 21, engine_inodes=99_999),
+        replace(GOOD, images=(an_image(unpacked_inodes=100_000),)),
+        "disk-inodes",
+    ),
+    Row(
+        "docker load",
+        "inodes enough for the image's files",
+        room(14, 21, engine_inodes=100_000),
+        replace(GOOD, images=(an_image(unpacked_inodes=100_000),)),
+        "",
+    ),
     Row(
         "docker load",
         "nothing known",

@@ -14,7 +14,18 @@ from preflight_making import (
     compat,
 )
 from sealift_manifests.preflight.needs import (
+    Build,
     GpuRequest,
+)
+
+LLAMA_CPP = (
+    Build(
+        "llama.cpp",
+        "b8990",
+        "12.4",
+        ("8.6", "8.9"),
+        ("5.0", "6.1", "7.0", "7.5", "8.0"),
+    ),
 )
 
 SERVICES = (
@@ -173,6 +184,65 @@ SERVICES = (
             model=LLAMA_8B,
         ),
         "memory-spills",
+    ),
+    Row(
+        "memory fit",
+        "llama.cpp with half of its layers on the GPU",
+        a_host(gpu="2080Ti"),
+        a_bundle(
+            None,
+            a_service(
+                models=("llama",),
+                server="llama.cpp",
+                max_model_len=4096,
+                gpu_layers=16,
+            ),
+            model=LLAMA_8B,
+        ),
+        "memory-fits",
+    ),
+    Row(
+        "memory fit",
+        "llama.cpp told to use no GPU",
+        a_host(),
+        a_bundle(
+            None,
+            a_service(models=("llama",), server="llama.cpp", gpu_layers=0),
+            model=LLAMA_8B,
+        ),
+        "memory-spills",
+    ),
+    Row(
+        "memory fit",
+        "llama.cpp keeps experts on the CPU",
+        a_host(),
+        a_bundle(
+            None,
+            a_service(models=("llama",), server="llama.cpp", tensors_on_cpu=True),
+            model=LLAMA_8B,
+        ),
+        "memory-unknown",
+    ),
+    Row(
+        "llama.cpp's CMakeLists.txt",
+        "a T4 gets its PTX compiled by a driver of the image's CUDA",
+        a_host("550.54.14", gpu="T4"),
+        a_bundle(an_image("12.4", builds=LLAMA_CPP)),
+        "code-jit driver-end-of-life",
+    ),
+    Row(
+        "llama.cpp's CMakeLists.txt",
+        "an older driver runs CUDA 12.4, but compiles no PTX for a T4",
+        a_host("535.104.05", gpu="T4"),
+        a_bundle(an_image("12.4", builds=LLAMA_CPP)),
+        "cuda-minor-version code-ptx-too-new driver-end-of-life",
+    ),
+    Row(
+        "llama.cpp's CMakeLists.txt",
+        "an older driver runs what has machine code for an L40S",
+        a_host("535.104.05"),
+        a_bundle(an_image("12.4", builds=LLAMA_CPP)),
+        "cuda-minor-version driver-end-of-life",
     ),
     Row(
         "memory fit",

@@ -92,3 +92,20 @@ def test_the_table_has_six_columns_and_no_row_twice():
     assert all(len(row) == 6 for row in rows)
     assert len(rows) == len({row[1:5] for row in rows})
     assert len(rows) >= 120
+
+
+@pytest.mark.parametrize(
+    ("cuda", "driver", "newer"),
+    [
+        ("12.4", "535.104.05", "550.54.14"),
+        ("12.8.1", "570.26.01", None),
+        ("13.4", "580.95.05", "of branch 615"),
+        ("13.9", "580.95.05", "for CUDA 13.9"),
+    ],
+)
+def test_a_driver_that_would_also_compile_is_newer_than_what_runs(cuda, driver, newer):
+    found = check_host(a_bundle(an_image(cuda)), a_host(driver))
+
+    remedies = [f.remedy for f in found if f.slug == "cuda-minor-version"]
+    expected = f"Nothing to do. A newer driver ({newer}) also compiles PTX."
+    assert remedies == ([expected] if newer else [])

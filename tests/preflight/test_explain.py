@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import pytest
 from sealift_manifests.preflight.catalog import KINDS
-from sealift_manifests.preflight.explain import PATTERNS, explain, kind_of
+from sealift_manifests.preflight.explain import PATTERNS, explain, kind_of, remedy_of
+from sealift_manifests.preflight.tables import default_tables
 
 _NVC = "nvidia-container-cli: "
 TEXTS = (
@@ -61,6 +62,7 @@ TEXTS = (
     ),
     ("CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE", "compat-wrong-gpu"),
     ("CUDA_ERROR_UNSUPPORTED_PTX_VERSION", "code-ptx-too-new"),
+    ("cuInit: CUDA error 100: no CUDA-capable device is detected", "gpu-not-visible"),
     (
         "CUDA error: no kernel image is available for execution on the device",
         "code-missing",
@@ -163,6 +165,21 @@ def test_an_error_text_is_found_though_its_lines_are_broken():
 
 def test_every_pattern_leads_to_a_slug_of_the_catalog():
     assert {slug for _, slug in PATTERNS} <= set(KINDS)
+
+
+@pytest.mark.parametrize("slug", sorted({slug for _, slug in PATTERNS}))
+def test_a_remedy_without_a_host_says_where_its_blanks_are_filled_in(slug):
+    remedy = remedy_of(KINDS[slug], default_tables())
+
+    assert ("<" in remedy) == ("what stands in <>" in remedy)
+    assert remedy != "<remedy>"
+
+
+def test_a_remedy_about_the_toolkit_names_its_version():
+    kind = kind_of('could not select device driver "" with capabilities: [[gpu]]')
+
+    version = default_tables().recommended_toolkit
+    assert f"toolkit {version} or newer" in remedy_of(kind, default_tables())
 
 
 def test_what_a_text_means_comes_with_a_remedy():

@@ -151,11 +151,12 @@ def test_the_two_tables_hold_at_least_150_cases_with_a_source_each():
     assert len({(row.source, row.case) for row in ROWS}) == len(ROWS)
 
 
-def test_every_slug_but_those_of_error_texts_is_found_in_a_case():
+def test_every_slug_of_a_rule_is_found_in_a_case():
     seen = {f.slug for row in ROWS for f in check_host(row.needs, row.host)}
     seen.update(slug for row in cuda_table.rows() for slug in row[5].split())
 
-    assert set(KINDS) - seen == set()
+    # No rule's: it comes with the choice of the tables.
+    assert set(KINDS) - seen == {"tables-unread"}
 
 
 def test_a_fail_can_be_accepted_by_its_slug_and_no_other():

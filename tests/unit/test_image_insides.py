@@ -12,36 +12,18 @@ from hypothesis import strategies as st
 from image_insides import (
     LIB_575,
     NOTE_575,
-    SITE,
     a_tar,
     compat_library,
     elf_library,
     elf_note,
-    package,
-    torch_files,
+    needs_of_layers,
 )
 from sealift_bundler.insides.elfnote import CompatNote, read_compat_note
-from sealift_bundler.insides.layers import LayerView, LayerWatch, merged
-from sealift_bundler.insides.needs import ImageConfig, image_needs, with_insides
+from sealift_bundler.insides.layers import LayerWatch
 from sealift_bundler.insides.tarwatch import Member, TarWatch
-from sealift_manifests.preflight.needs import CompatLibrary, ImageNeeds
+from sealift_manifests.preflight.needs import CompatLibrary
 
 NOTE = CompatNote(tuple(NOTE_575["driver"]), tuple(NOTE_575["device"]), "12.9")
-
-
-def viewed(tar: bytes, piece: int = 10_000) -> LayerView:
-    watch = LayerWatch()
-    for start in range(0, len(tar), piece):
-        watch.feed(tar[start : start + piece])
-    return watch.view()
-
-
-def needs_of_layers(
-    *layers: bytes, platform: str = "linux/amd64", **environment: str
-) -> ImageNeeds:
-    config = ImageConfig(environment)
-    needs = image_needs("server", platform, config)
-    return with_insides(needs, config, merged([viewed(tar) for tar in layers]))
 
 
 # The tar
@@ -305,71 +287,6 @@ def test_links_beside_the_library_are_not_libraries():
     needs = needs_of_layers(a_tar({LIB_575: compat_library()}, links=links))
 
     assert [each.version for each in needs.compat or ()] == ["575.57.08"]
-
-
-# Builds
-
-
-def builds(*layers: bytes, platform: str = "linux/amd64") -> list[tuple[object, ...]]:
-    found = needs_of_layers(*layers, platform=platform).builds
-    assert found is not None
-    return [
-        (each.what, each.version, each.cuda, each.native and each.native[-1])
-        for each in found
-    ]
-
-
-def test_published_builds_are_known_by_torchs_cuda():
-    files = {**torch_files("2.9.0+cu128", "12.8"), **package("vllm", "0.11.0")}
-
-    assert builds(a_tar(files)) == [
-        ("torch", "2.9.0+cu128", "12.8", "12.0"),
-        ("vllm", "0.11.0", "12.8", "10.0"),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("version", "cuda"),
-    [
-        ("2.8.0a0+34c6371d24.nv25.08", "13.0"),
-        ("2.9.0+local", "12.8"),
-        ("2.7.0+cu124", "12.4"),
-        ("2.11.0+cu128", "12.8"),
-    ],
-)
-def test_a_build_of_someones_own_is_for_gpus_that_nobody_knows(version, cuda):
-    assert builds(a_tar(torch_files(version, cuda))) == [("torch", version, cuda, None)]
-
-
-def test_torch_for_processors_is_no_gpu_code():
-    assert builds(a_tar(torch_files("2.9.0+cpu", None))) == []
-
-
-def test_wheels_for_arm_are_for_other_gpus():
-    torch = a_tar(torch_files("2.9.0+cu130", "13.0"))
-    older = a_tar(torch_files("2.9.0+cu128", "12.8"))
-
-    (known,) = needs_of_layers(torch, platform="linux/arm64").builds or ()
-
-    assert known.native is not None
-    assert "11.0" in known.native
-    assert builds(older, platform="linux/arm64")[0][3] is None
-
-
-def test_an_upgraded_torch_counts_once():
-    lower = a_tar(torch_files("2.7.0+cu126", "12.6"))
-    gone = {f"{SITE}/.wh.torch-2.7.0.dist-info": b""}
-    upper = a_tar({**gone, **torch_files("2.9.0+cu128", "12.8")})
-
-    assert builds(lower, upper) == [("torch", "2.9.0+cu128", "12.8", "12.0")]
-
-
-def test_llama_cpp_is_seen_and_ollama_is_left_to_its_own_rules():
-    llama = a_tar({"app/libggml-cuda.so": b"x"})
-    ollama = a_tar({"usr/lib/ollama/cuda_v12/libggml-cuda.so": b"x"})
-
-    assert builds(llama) == [("llama.cpp", None, None, None)]
-    assert builds(ollama) == []
 
 
 def test_an_image_without_any_of_it_is_known_to_have_none():

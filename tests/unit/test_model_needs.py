@@ -33,12 +33,14 @@ GEMMA = {
 
 
 def files(**sizes: int) -> list[ModelFile]:
-    """Return files of these sizes that nothing can read."""
+    """Return files of these sizes that are not here yet, as for a plan."""
 
     def unreadable() -> io.BytesIO:
         raise AssertionError("weights were read")
 
-    return [ModelFile(path, size, unreadable) for path, size in sizes.items()]
+    return [
+        ModelFile(path, size, unreadable, is_here=False) for path, size in sizes.items()
+    ]
 
 
 def text_file(path: str, value: object) -> ModelFile:

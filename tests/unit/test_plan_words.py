@@ -20,6 +20,7 @@ from sealift_manifests.preflight.needs import (
     ServiceNeeds,
     Variable,
 )
+from sealift_manifests.preflight.tables import default_tables
 from sealift_manifests.preflight.words import (
     acceptance_of,
     count,
@@ -79,11 +80,11 @@ FULL = Needs(
 
 
 def test_needs_are_said_with_drivers_chips_and_ports():
-    assert needs_lines(FULL) == [
+    assert needs_lines(FULL, default_tables()) == [
         "image server: CUDA 12.8.1: driver 525.60.13 or newer, best 570.26 or newer, "
         "GPUs of compute capability 5.0 to 12.0",
         "image server: torch 2.9.0 for compute capability 8.0 9.0, PTX 12.0",
-        "image server: llama.cpp for compute capability GPUs not known",
+        "image server: llama.cpp for GPUs that are not known",
         "image server: compat library 575.57.08, forced by ld.so.conf",
         "image server: demands NVIDIA_REQUIRE_CUDA=cuda>=12.8 ...",
         "model chat: 15.0 GiB of weights, bfloat16, 32 attention heads",
@@ -98,7 +99,7 @@ def test_what_is_not_known_is_said_to_be_unknown():
     model = ModelNeeds("chat")
 
     assert needs_lines(
-        replace(FULL, images=(image,), models=(model,), services=())
+        replace(FULL, images=(image,), models=(model,), services=()), default_tables()
     ) == [
         "image server: its CUDA version is not known before the layers are read",
         "model chat: weights unknown",

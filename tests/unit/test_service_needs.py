@@ -2,42 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
-from sealift_bundler.compose import parse_stack
-from sealift_bundler.insides.needs import ImageConfig
 from sealift_bundler.serving.gpus import gpu_wish
-from sealift_bundler.serving.services import services_needs
 from sealift_bundler.serving.words import resolved
 from sealift_manifests.preflight.needs import (
     ALL,
     GpuRequest,
     PublishedPort,
-    ServiceNeeds,
 )
-
-VLLM = ImageConfig({"NVIDIA_VISIBLE_DEVICES": "all"}, ("vllm", "serve"))
-OTHER = ImageConfig({}, (), ("/bin/sh",))
-
-
-def needs(
-    tmp_path: Path,
-    image: ImageConfig | None = VLLM,
-    files: dict[str, str] | None = None,
-    **service: Any,
-) -> ServiceNeeds:
-    """Return the needs of one service, through the Compose file that says it."""
-    for name, text in (files or {}).items():
-        (tmp_path / name).write_text(text)
-    value = {"services": {"llm": {"image": "app:1", **service}}}
-    path = tmp_path / "compose.yaml"
-    path.write_text(json.dumps(value))
-    stack = parse_stack(path, {"app": "app:1"}, ["chat"])
-    (found,) = services_needs(stack, {"app": image} if image else {})
-    return found
+from service_making import needs
 
 
 def reserved(**device: Any) -> dict[str, Any]:
@@ -118,153 +93,6 @@ def test_each_way_to_ask_for_gpus_is_read(service, expected):
 )
 def test_no_form_is_made_up(service, expected):
     assert gpu_wish(service) == (expected, None)
-
-
-# Servers and their options
-
-FULL = {
-    "server": "vllm",
-    "tensor_parallel": 4,
-    "pipeline_parallel": 2,
-    "max_model_len": 32768,
-    "memory_thousandths": 850,
-    "kv_dtype": "fp8",
-    "max_batched_tokens": 8192,
-    "enforce_eager": True,
-}
-
-
-def sized(found: ServiceNeeds) -> dict[str, Any]:
-    """Return what is known of a service besides its GPUs, image and ports."""
-    names = (*FULL, "kv_cache_size", "slots", "compat_on")
-    return {n: getattr(found, n) for n in names if getattr(found, n) is not None}
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        "--model /m --tensor-parallel-size 4 -pp 2 --max-model-len 32768 "
-        "--gpu-memory-utilization 0.85 --kv-cache-dtype fp8 --enforce-eager "
-        "--max-num-batched-tokens=8192",
-        [
-            *("--tensor_parallel_size=4", "--pipeline-parallel-size=2"),
-            *("--enforce-eager", "--max_model_len", "32K"),
-            *("--gpu-memory-utilization=.85", "--kv-cache-dtype", "FP8"),
-            *("--max-num-batched-tokens", "8192"),
-        ],
-        "-tp 2 -tp=${TP:-4} -pp 2 --max-model-len 32768 --max-num-batched-tokens 8192 "
-        "--gpu-memory-utilization ${UTIL-0.85} --kv-cache-dtype fp8 --enforce-eager",
-    ],
-)
-def test_vllms_options_are_read_however_they_are_written(tmp_path, command):
-    assert sized(needs(tmp_path, command=command)) == FULL
-
-
-@pytest.mark.parametrize(
-    "started",
-    [
-        {"entrypoint": ["vllm", "serve"], "command": "/m -tp 2"},
-        {"entrypoint": "", "command": "vllm serve /m -tp 2"},
-        {"command": "python3 -m vllm.entrypoints.openai.api_server -tp 2"},
-        {"entrypoint": ["/bin/bash", "-lc"], "command": ["exec vllm serve m -tp 2"]},
-        {"entrypoint": ["sh", "-c", "vllm serve m -tp 2"]},
-    ],
-)
-def test_vllm_is_known_however_it_is_started(tmp_path, started):
-    found = needs(tmp_path, OTHER, **started)
-
-    assert sized(found) == {"server": "vllm", "tensor_parallel": 2}
-
-
-def test_a_script_that_nobody_can_read_is_no_vllm(tmp_path):
-    found = needs(tmp_path, entrypoint="/start.sh")
-
-    assert sized(found) == {"server": "other"}
-
-
-def test_the_images_own_command_counts_until_the_service_has_one(tmp_path):
-    image = ImageConfig({}, ("vllm", "serve"), ("--max-model-len", "100"))
-
-    assert needs(tmp_path, image).max_model_len == 100
-    assert needs(tmp_path, image, command="m").max_model_len is None
-    assert needs(tmp_path, image, entrypoint="vllm serve").max_model_len is None
-
-
-def test_an_image_that_is_not_built_yet_leaves_the_server_unknown(tmp_path):
-    assert needs(tmp_path, None, command="-tp 2").server is None
-    assert needs(tmp_path, None, command="vllm serve m").server == "vllm"
-
-
-@pytest.mark.parametrize(
-    ("words", "length"),
-    [
-        ("--max-model-len auto", 1),
-        ("--max-model-len -1", 1),
-        ("--max-model-len 1.5k", 1500),
-        ("--max-model-len 64k", 64000),
-        ("--max-model-len ${LEN:?}", None),
-        ("--max-model-len many", None),
-        ("--max-model-len", None),
-    ],
-)
-def test_lengths_are_read_as_vllm_reads_them(tmp_path, words, length):
-    assert needs(tmp_path, command=words).max_model_len == length
-
-
-def test_options_in_a_file_that_is_not_read_leave_it_open(tmp_path):
-    assert sized(needs(tmp_path, command="--config /c.yaml")) == {"server": "other"}
-
-
-def test_switches_can_be_switched_off_again(tmp_path):
-    off = needs(tmp_path, command="--enforce-eager --no-enforce-eager")
-
-    assert off.enforce_eager is False
-
-
-def test_tgi_takes_options_before_variables(tmp_path):
-    image = ImageConfig({"NUM_SHARD": "8"}, ("/tgi-entrypoint.sh",))
-    environment = {
-        "MAX_TOTAL_TOKENS": 4096,
-        "NUM_SHARD": 4,
-        "CUDA_MEMORY_FRACTION": "0.9",
-    }
-
-    found = needs(tmp_path, image, command="--num-shard 2", environment=environment)
-
-    assert sized(found) == {
-        "server": "tgi",
-        "tensor_parallel": 2,
-        "max_model_len": 4096,
-        "memory_thousandths": 900,
-    }
-
-
-def test_llama_cpps_context_is_shared_by_its_slots(tmp_path):
-    image = ImageConfig({}, ("/app/llama-server",))
-
-    found = needs(tmp_path, image, command="-c 32768 -np 4 -ctk q8_0")
-
-    assert sized(found) == {
-        "server": "llama.cpp",
-        "max_model_len": 8192,
-        "slots": 4,
-        "kv_dtype": "q8_0",
-    }
-
-
-def test_ollama_is_sized_by_its_environment(tmp_path):
-    image = ImageConfig({}, ("/bin/ollama",), ("serve",))
-    files = {"o.env": "# sizes\nexport OLLAMA_NUM_PARALLEL='3'\n"}
-
-    found = needs(
-        tmp_path,
-        image,
-        files,
-        env_file="o.env",
-        environment=["OLLAMA_CONTEXT_LENGTH=8192"],
-    )
-
-    assert sized(found) == {"server": "ollama", "max_model_len": 8192, "slots": 3}
 
 
 def test_variables_of_the_toolkit_are_those_of_the_service(tmp_path):

@@ -19,6 +19,7 @@ from sealift_bundler.commands.options import (
     InsecureRegistries,
     ParityRatio,
     Surveys,
+    TablesFile,
     ask_passphrase,
     creation_time,
     default_cache,
@@ -75,6 +76,7 @@ def run(  # long: one parameter for each option
     insecure_registry: InsecureRegistries = None,
     survey: Surveys = None,
     accept: Accept = None,
+    tables: TablesFile = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Say only the summary.")
     ] = False,
@@ -93,6 +95,7 @@ def run(  # long: one parameter for each option
         created=creation_time(),
         survey_paths=survey or (),
         acceptance=acceptance_of(accept or ()),
+        tables_path=tables,
         tar=tar,
         part_size=parse_size(part_size),
         parity=Ratio.parse(parity) if parity else None,
@@ -127,6 +130,7 @@ def summary(built: Built, keys: Sequence[PublicKey]) -> str:
             f"({ratio:.3f}) in {packs}, read back and verified",
             *parity_lines(built.index),
             f"  times      {times}",
+            f"  tables     NVIDIA's as of {built.tables.label}",
             *(
                 f"  will run   on {each.survey.label}: {count(each.findings)}"
                 for each in built.judged

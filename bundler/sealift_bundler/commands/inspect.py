@@ -11,6 +11,13 @@ from sealift_manifests.errors import UntrustedKeyError
 from sealift_manifests.media import Media
 from sealift_manifests.model import Manifest
 from sealift_manifests.preflight.diff import surveys_of
+from sealift_manifests.preflight.newest import (
+    TABLES_NAME,
+    ChosenTables,
+    Offer,
+    built_in,
+    newest_tables,
+)
 from sealift_manifests.preflight.notes import needs_of
 from sealift_manifests.roots import read_signatures
 from sealift_manifests.sizes import human
@@ -35,6 +42,7 @@ def run(places: list[str], trust: Trust, *, as_json: bool) -> None:
         opened = open_bundle(
             media, trust if trusted else _signers_of(media), datetime.now(UTC)
         )
+        tables = _tables(opened) if trusted else built_in()
     if as_json:
         print_json(
             manifest=records.encode(opened.manifest),
@@ -42,6 +50,7 @@ def run(places: list[str], trust: Trust, *, as_json: bool) -> None:
             signed_by=[one.key.fingerprint for one in opened.accepted],
             signer_trusted=trusted,
             needs=records.encode(needs_of(opened.manifest)),
+            tables=tables.facts(),
             packs=[pack._asdict() for pack in opened.index.packs],
             parity=[
                 {"name": name, "size": size}
@@ -49,10 +58,10 @@ def run(places: list[str], trust: Trust, *, as_json: bool) -> None:
             ],
         )
     else:
-        typer.echo(describe(opened, trusted=trusted))
+        typer.echo(describe(opened, tables, trusted=trusted))
 
 
-def describe(bundle: Bundle, *, trusted: bool) -> str:
+def describe(bundle: Bundle, tables: ChosenTables, *, trusted: bool) -> str:
     """Return the contents of a bundle as a table for people."""
     manifest, index = bundle.manifest, bundle.index
     signers = ", ".join(one.key.fingerprint for one in bundle.accepted)
@@ -89,13 +98,23 @@ def describe(bundle: Bundle, *, trusted: bool) -> str:
             lines.append(
                 f"  service    {service.name}: image {service.image}, {models}"
             )
-    return "\n".join([*lines, *_host_lines(manifest)])
+    return "\n".join([*lines, *_host_lines(manifest, tables)])
 
 
-def _host_lines(manifest: Manifest) -> list[str]:
+def _tables(bundle: Bundle) -> ChosenTables:
+    """Return the newest of our NVIDIA tables and the bundle's, if it carries any."""
+    carried = TABLES_NAME in bundle.sums
+    offers = [Offer("the bundle", bundle.document(TABLES_NAME))] if carried else []
+    return newest_tables(offers)
+
+
+def _host_lines(manifest: Manifest, tables: ChosenTables) -> list[str]:
     """Return what a host must have, and which hosts were judged."""
     lines = ["  a host must have:"]
-    lines += [f"    {line}" for line in needs_lines(needs_of(manifest))]
+    needs = needs_lines(needs_of(manifest), tables.tables)
+    lines += [f"    {line}" for line in needs]
+    lines.append(f"    (by NVIDIA tables of {tables.label})")
+    lines += [f"    {each.about}: {each.measured}" for each in tables.unread]
     surveys = ", ".join(digest.short for digest in surveys_of(manifest))
     if surveys:
         lines.append(f"  judged for the hosts of surveys {surveys}")

@@ -52,6 +52,14 @@ Accept = Annotated[
         help="Take on a fail by its slug; it is recorded. May be repeated.",
     ),
 ]
+TablesFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--tables",
+        metavar="FILE",
+        help="NVIDIA tables to judge by and to carry, if newer than those built in.",
+    ),
+]
 InsecureRegistries = Annotated[
     list[str] | None,
     typer.Option(

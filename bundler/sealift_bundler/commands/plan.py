@@ -8,16 +8,18 @@ from typing import Annotated, Any
 
 import typer
 from sealift_manifests import records
+from sealift_manifests.preflight.newest import ChosenTables
 from sealift_manifests.preflight.words import acceptance_of
 from sealift_manifests.sizes import human
 
-from sealift_bundler.build import BuildRequest, plan
+from sealift_bundler.build import BuildRequest, Planned, plan
 from sealift_bundler.commands.options import (
     Accept,
     AsJson,
     InsecureRegistries,
     ParityRatio,
     Surveys,
+    TablesFile,
     creation_time,
     default_cache,
     parse_size,
@@ -27,7 +29,7 @@ from sealift_bundler.draft import Draft
 from sealift_bundler.needs_text import needs_lines
 from sealift_bundler.parity import Ratio
 from sealift_bundler.report import Report, counted
-from sealift_bundler.surveys import Judged, findings_text, judged_as_json, require
+from sealift_bundler.surveys import findings_text, judged_as_json, require
 
 STICKS = (16, 32, 64, 128, 256, 512)
 """Sizes of USB sticks as they are sold, in GB."""
@@ -40,6 +42,7 @@ def run(  # long: one parameter for each option
     spec: Annotated[Path, typer.Argument(help="The bundle spec, sealift.yaml.")],
     survey: Surveys = None,
     accept: Accept = None,
+    tables: TablesFile = None,
     update: Annotated[
         bool, typer.Option("--update", help="Ask upstream again, past the lock file.")
     ] = False,
@@ -63,20 +66,22 @@ def run(  # long: one parameter for each option
         created=creation_time(),
         survey_paths=survey or (),
         acceptance=acceptance,
+        tables_path=tables,
         part_size=parse_size(part_size),
         parity=Ratio.parse(parity) if parity else None,
         update=update,
         insecure=frozenset(insecure_registry or ()),
     )
-    found, judged = plan(request, Report(quiet=as_json))
+    planned = plan(request, Report(quiet=as_json))
+    found, judged = planned.draft, planned.judged
     bound = parity_bound(request.parity, found.size, request.part_size)
     size = None if found.size is None else found.size + (bound or 0)
     sticks = sticks_needed(size, request.part_size)
     if as_json:
         require(judged, acceptance, found.needs.name)
-        print_json(**plan_facts(found, judged, sticks), parity=bound)
+        print_json(**plan_facts(planned, sticks), parity=bound)
         return
-    typer.echo(describe(found, sticks, bound))
+    typer.echo(describe(found, sticks, planned.tables, bound))
     # Fails are told with the findings, by the error.
     require(judged, acceptance, found.needs.name)
     for line in findings_text(judged, acceptance):
@@ -106,7 +111,12 @@ def sticks_needed(size: int | None, part_size: int) -> dict[int, int]:
     return found
 
 
-def describe(found: Draft, sticks: dict[int, int], parity: int | None = None) -> str:
+def describe(
+    found: Draft,
+    sticks: dict[int, int],
+    tables: ChosenTables,
+    parity: int | None = None,
+) -> str:
     """Return the plan for people. `parity`: the most bytes that it takes."""
     lines = [f"{found.needs.name} for {found.needs.platform}"]
     for item in found.items:
@@ -125,7 +135,8 @@ def describe(found: Draft, sticks: dict[int, int], parity: int | None = None) ->
         words = [f"{many} x {gb} GB" for gb, many in sticks.items() if gb <= enough]
         lines.append(f"  sticks     {' or '.join(words)}")
     lines.append("a host must have:")
-    lines += [f"  {line}" for line in needs_lines(found.needs)]
+    lines += [f"  {line}" for line in needs_lines(found.needs, tables.tables)]
+    lines.append(f"  (by NVIDIA tables of {tables.label})")
     unseen = [image for image in found.needs.images if image.builds is None]
     if unseen:
         lines.append(
@@ -135,15 +146,15 @@ def describe(found: Draft, sticks: dict[int, int], parity: int | None = None) ->
     return "\n".join(lines)
 
 
-def plan_facts(
-    found: Draft, judged: tuple[Judged, ...], sticks: dict[int, int]
-) -> dict[str, Any]:
+def plan_facts(planned: Planned, sticks: dict[int, int]) -> dict[str, Any]:
     """Return the plan for machines."""
+    found = planned.draft
     return {
         "needs": records.encode(found.needs),
         "items": [vars(item) for item in found.items],
         "download": found.download,
         "size": found.size,
         "sticks": {f"{size}GB": many for size, many in sticks.items()},
-        "hosts": judged_as_json(judged),
+        "hosts": judged_as_json(planned.judged),
+        "tables": planned.tables.facts(),
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from sealift_manifests.preflight.needs import Build
 from sealift_manifests.preflight.tables import KnownBuild, Tables
@@ -23,19 +24,53 @@ _TORCH_VERSION = re.compile(
 _TORCH_CUDA = re.compile(
     r"^cuda\s*(?::[^=]*)?=\s*['\"]([0-9.]{1,20})['\"]", re.MULTILINE
 )
+_LLAMA = re.compile(r"libllama\.so\.0\.0\.([0-9]+)\Z")
 _LOCAL_CUDA = re.compile(r"\+cu([0-9]+)([0-9])\Z")
 _PUBLISHED = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+(?:\.post[0-9]+)?(?:\+cu[0-9]{3})?\Z")
 _NAMES = {"tensorrt_llm": "tensorrt-llm", "sgl_kernel": "sgl-kernel"}
 
 
+@dataclass(frozen=True)
+class Home:
+    """The image that builds are in: its platform and CUDA_VERSION.
+
+    `repository`: where it was pulled from, "" where it was not.
+    """
+
+    platform: str
+    cuda: str = ""
+    repository: str = ""
+
+
 def builds_of(
-    files: Mapping[str, Found], tables: Tables, platform: str
+    files: Mapping[str, Found], tables: Tables, home: Home
 ) -> tuple[Build, ...]:
     """Return the builds that these files of an image show, each once."""
-    found = set(_python_builds(files, tables, platform))
-    if any(path.endswith("libggml-cuda.so") for path in files):
-        found.add(Build("llama.cpp"))
+    found = set(_python_builds(files, tables, home.platform))
+    for path in files:
+        folder, _, name = path.rpartition("/")
+        if name == "libggml-cuda.so":
+            found.add(_llama_cpp(_number(files, folder), tables, home))
     return tuple(sorted(found, key=lambda build: (build.what, build.version or "")))
+
+
+def _number(files: Mapping[str, Found], folder: str) -> str | None:
+    """Return the number of the build that a library beside is named for."""
+    names = {path.removeprefix(f"{folder}/") for path in files}
+    numbers = [match[1] for name in names if (match := _LLAMA.match(name))]
+    return numbers[0] if len(numbers) == 1 else None
+
+
+def _llama_cpp(number: str | None, tables: Tables, home: Home) -> Build:
+    """Return a build of llama.cpp; of one that its makers did not publish, little."""
+    version = f"b{number}" if number else None
+    for row in tables.builds:
+        is_theirs = row.what == "llama.cpp" and row.image == home.repository
+        is_of_cuda = major_minor(row.cuda) == major_minor(home.cuda)
+        if is_theirs and is_of_cuda and at_least(number, row.first or "0"):
+            native = _native(row, home.platform)
+            return Build("llama.cpp", version, row.cuda, native, row.ptx)
+    return Build("llama.cpp", version)
 
 
 def _python_builds(

@@ -35,7 +35,9 @@ _TEXT = re.compile(
     rf"(?:(?:{'|'.join(PACKAGES)})-[^/]+\.dist-info/METADATA|torch/version\.py)\Z",
     re.IGNORECASE,
 )
-_PROGRAM = re.compile(r"(?!.*\bollama\b)(?:.*/)?libggml-cuda\.so\Z")
+_PROGRAM = re.compile(
+    r"(?!.*\bollama\b)(?:.*/)?(?:libggml-cuda\.so|libllama\.so\.0\.0\.[0-9]+)\Z"
+)
 _ON_THE_WAY = re.compile(
     r"usr(?:/lib)?\Z|usr(?:/local(?:/cuda[^/]*(?:/compat.*)?)?)?\Z|etc(?:/ld\.so\.conf\.d)?\Z"
     r"|(?:.*/)?(?:site|dist)-packages(?:/torch|/[^/]+\.dist-info)?\Z"
@@ -64,13 +66,15 @@ class LayerView:
     `removed`: names that hide what lower layers have there and below; `emptied`:
     directories that hide what lower layers have below. `whole`: all was followed.
     `leaks`: what looks like secrets; a layer above that removes it hides nothing.
-    `devel_size`: bytes of what only compiling for CUDA needs.
+    `inodes`: how many it takes at least, links left out. `devel_size`: bytes of what
+    only compiling for CUDA needs.
     """
 
     found: Mapping[str, Found] = field(default_factory=dict)
     removed: frozenset[str] = frozenset()
     emptied: frozenset[str] = frozenset()
     whole: bool = True
+    inodes: int = 0
     leaks: tuple[Leak, ...] = ()
     devel_size: int = 0
 
@@ -90,19 +94,26 @@ class LayerWatch:
         self._removed: set[str] = set()
         self._emptied: set[str] = set()
         self._left_out = False
+        self._inodes = 0
         self.feed = self._tar.feed
 
     def view(self) -> LayerView:
         """Return what was seen."""
         whole = self._tar.finish() and not self._left_out
         removed, emptied = frozenset(self._removed), frozenset(self._emptied)
-        leaks = tuple(sorted(self._leaks))
         return LayerView(
-            dict(self._found), removed, emptied, whole, leaks, self._devel_size
+            found=dict(self._found),
+            removed=removed,
+            emptied=emptied,
+            whole=whole,
+            inodes=self._inodes,
+            leaks=tuple(sorted(self._leaks)),
+            devel_size=self._devel_size,
         )
 
     def _member(self, member: Member) -> Sink | None:
         folder, _, name = member.path.rpartition("/")
+        self._inodes += member.kind != "link"
         if name == _OPAQUE:
             self._note(self._emptied, folder)
         elif name.startswith(_WHITEOUT):
@@ -220,6 +231,14 @@ def merged(views: Iterable[LayerView]) -> Mapping[str, Found] | None:
         }
         left |= view.found
     return left
+
+
+def inodes_of(views: Iterable[LayerView]) -> int | None:
+    """Return how many inodes layers take at least; None where one was not followed."""
+    listed = list(views)
+    if not all(view.whole for view in listed):
+        return None
+    return sum(view.inodes for view in listed)
 
 
 def _is_hidden(path: str, view: LayerView) -> bool:

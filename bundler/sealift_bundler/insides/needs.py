@@ -10,9 +10,9 @@ from typing import Any
 
 from sealift_manifests.preflight.needs import CompatLibrary, ImageNeeds, Variable
 from sealift_manifests.preflight.require import PREFIX
-from sealift_manifests.preflight.tables import Tables, default_tables
+from sealift_manifests.preflight.tables import Tables
 
-from .builds import builds_of
+from .builds import Home, builds_of
 from .layers import LIBRARY, Found
 
 _CUDA_FOLDER = re.compile(r"/usr/local/cuda(?:-([0-9.]+))?(/compat.*)\Z")
@@ -41,9 +41,7 @@ class ImageConfig:
         )
 
 
-def image_needs(
-    name: str, platform: str, config: ImageConfig, tables: Tables | None = None
-) -> ImageNeeds:
+def image_needs(name: str, platform: str, config: ImageConfig) -> ImageNeeds:
     """Return what the config of an image tells; what is inside is unknown."""
     environment = config.environment
     return ImageNeeds(
@@ -64,16 +62,22 @@ def with_insides(
     needs: ImageNeeds,
     config: ImageConfig,
     files: Mapping[str, Found] | None,
-    tables: Tables | None = None,
+    tables: Tables,
+    *,
+    repository: str = "",
 ) -> ImageNeeds:
-    """Return the needs with what the image's files tell; None: not all were seen."""
+    """Return the needs with what the image's files tell; None: not all were seen.
+
+    `repository`: where the image was pulled from, "" where it was not.
+    """
     if files is None:
         return needs
-    tables = tables or default_tables()
     return replace(
         needs,
         compat=tuple(_libraries(files, config)),
-        builds=builds_of(files, tables, needs.platform or ""),
+        builds=builds_of(
+            files, tables, Home(needs.platform or "", needs.cuda or "", repository)
+        ),
     )
 
 

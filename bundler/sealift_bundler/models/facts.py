@@ -1,6 +1,7 @@
 """What a model says of itself: for the manifest, and for checks against a host.
 
-Reads safetensors headers (and so finds untrue ones) and `config.json`; no weights.
+Reads the headers of safetensors and GGUF files (and so finds untrue ones) and
+`config.json`; no weights.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 from sealift_manifests.errors import SourceContentError
 
 from .files import ModelFile
+from .gguf import gguf_weights, read_headers
 from .safetensors_header import SafetensorsHeader, read_header
 
 _JSON_LIMIT = 64 << 20
@@ -33,8 +35,8 @@ def model_facts(files: Iterable[ModelFile]) -> dict[str, Any]:
 
     `parameters` counts stored elements of the weights a server loads: of packed
     formats (GPTQ, AWQ, FP4 in U8) that is fewer than the model has. What config.json
-    leaves out is left out here. Raises SourceContentError for an untrue safetensors
-    header, for missing shards, and for a config.json that is not JSON.
+    leaves out is left out here. Raises SourceContentError for an untrue header, for
+    missing shards, and for a config.json that is not JSON.
     """
     present = {file.path: file for file in files}
     headers = {
@@ -46,12 +48,24 @@ def model_facts(files: Iterable[ModelFile]) -> dict[str, Any]:
     for path in loaded_weights(present, sorted(headers)):
         for tensor in headers[path].tensors:
             dtypes[tensor.dtype] += tensor.count
+    if not headers:
+        dtypes = _gguf_dtypes(present)
     return {
         "bytes": sum(file.size for file in present.values()),
         "parameters": sum(dtypes.values()),
         "dtypes": dict(sorted(dtypes.items())),
         "config": _config_facts(present.get("config.json")),
     }
+
+
+def _gguf_dtypes(present: dict[str, ModelFile]) -> Counter[str]:
+    """Count the elements of the one GGUF model there is; of choices none is counted."""
+    models = gguf_weights(present, read_headers(present.values()))
+    dtypes: Counter[str] = Counter()
+    for header in models[0].headers if len(models) == 1 else ():
+        for tensor in header.tensors:
+            dtypes[tensor.dtype or "unknown"] += tensor.count
+    return dtypes
 
 
 def _header(file: ModelFile) -> SafetensorsHeader:

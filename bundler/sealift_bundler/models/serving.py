@@ -1,13 +1,14 @@
-"""What sizes a model in GPU memory: from config.json and the sizes of its files.
+"""What sizes a model in GPU memory: from config.json, GGUF headers and file sizes.
 
-Reads no weights, so that it works before they are fetched. What a config does not
-say, and what is not known of its architecture, is None.
+Reads no weights, so that it works before they are fetched; a GGUF header only where
+the file is here. What they do not say, and what is not known of an architecture, is
+None.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sealift_manifests.preflight.needs import DtypeSize, ModelNeeds
@@ -15,6 +16,9 @@ from sealift_manifests.preflight.needs import DtypeSize, ModelNeeds
 from .attention import layer_kinds
 from .facts import json_object, loaded_weights
 from .files import ModelFile
+from .gguf import GgufWeights, gguf_weights, read_headers
+from .gguf_header import TENSOR_TYPES
+from .gguf_shape import gguf_shape
 
 INDEX = "model.safetensors.index.json"
 SMALL_FILES = ("config.json", INDEX)
@@ -29,6 +33,9 @@ _DTYPE_BITS = {
 }
 """Bits of an element, by the dtype names of safetensors."""
 
+_BLOCKS = {name: (count, size) for name, count, size in TENSOR_TYPES.values()}
+"""Elements and bytes of a block, by the type names of GGUF."""
+
 _INNER = ("text_config", "llm_config", "language_config")
 _LARGEST = 1 << 40
 _KV_HEADS = (
@@ -37,7 +44,6 @@ _KV_HEADS = (
     "num_key_value_heads",
     "multi_query_group_num",
 )
-_SHARD = re.compile(r"-[0-9]{5}-of-[0-9]{5}(?=\.gguf\Z)")
 _OLD_WEIGHTS = re.compile(r"pytorch_model(?:-[0-9]+-of-[0-9]+)?\.bin\Z")
 # With these kinds the position limit of the config is already the stretched one.
 _ROPE_AS_STATED = ("default", "llama3", "su", "longrope", "mrope", "dynamic", "")
@@ -48,9 +54,13 @@ def serving_needs(
 ) -> ModelNeeds:
     """Return what a model asks for. `dtypes` counts the elements of its weights."""
     present = {file.path: file for file in files}
-    weights_size, kind = _weights(present)
+    models = gguf_weights(present, read_headers(present.values()))
+    weights_size, kind = _weights(present, models)
     config = present.get("config.json")
     found = _shape(json_object(config)) if config else {}
+    if kind == "gguf" and len(models) == 1 and models[0].first:
+        # What llama.cpp goes by; a config.json beside it is of another form.
+        found = gguf_shape(models[0].first)
     return ModelNeeds(
         name=name,
         weights_size=weights_size,
@@ -60,30 +70,26 @@ def serving_needs(
     )
 
 
-def _weights(files: dict[str, ModelFile]) -> tuple[int | None, str | None]:
+def _weights(
+    files: dict[str, ModelFile], models: Sequence[GgufWeights]
+) -> tuple[int | None, str | None]:
     """Return the bytes of the files a server loads, and their format."""
     tensors = sorted(path for path in files if files[path].suffix == ".safetensors")
     if tensors:
         loaded = loaded_weights(files, tensors)
         return sum(files[path].size for path in loaded), "safetensors"
-    parts = [
-        path
-        for path in files
-        if files[path].suffix == ".gguf" and "mmproj" not in files[path].name
-    ]
-    if parts:
-        # Several are choices for the server, unless they are parts of one.
-        is_one = len({_SHARD.sub("", path) for path in parts}) == 1
-        return sum(files[path].size for path in parts) if is_one else None, "gguf"
+    if models:
+        return models[0].size if len(models) == 1 else None, "gguf"
     old = [path for path in files if _OLD_WEIGHTS.match(path)]
     return sum(files[path].size for path in old) or None, None
 
 
 def _sizes(dtypes: Mapping[str, int]) -> tuple[DtypeSize, ...] | None:
-    if not all(name in _DTYPE_BITS for name in dtypes):
+    blocks = {**{name: (8, bits) for name, bits in _DTYPE_BITS.items()}, **_BLOCKS}
+    if not all(name in blocks for name in dtypes):
         return None
     return tuple(
-        DtypeSize(name, count * _DTYPE_BITS[name] // 8)
+        DtypeSize(name, count * blocks[name][1] // blocks[name][0])
         for name, count in sorted(dtypes.items())
     )
 

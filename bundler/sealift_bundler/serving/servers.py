@@ -1,7 +1,8 @@
 """Which server a service runs, and how its options size it.
 
 Knows vLLM, TGI, llama.cpp and Ollama, by the options and variables they document.
-What an option says in a way that is not known stays None, as if it were not given.
+What an option says in a way that is not known stays None, as if it were not given; of
+one whose value is not known, such as a variable of the host, nothing is taken.
 """
 
 from __future__ import annotations
@@ -10,10 +11,14 @@ import posixpath
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
+from pathlib import Path
 from typing import Any
 
+from sealift_manifests.preflight.needs import ALL
+
+from .config_files import option_words
 from .words import Options, Word
 
 _SHELLS = ("sh", "bash", "dash", "ash")
@@ -29,14 +34,44 @@ _PROGRAMS = {
 }
 _MODULES = (("vllm.", "vllm"), ("llama_cpp.server", "llama.cpp"))
 _CONTEXT = "LLAMA_ARG_CTX_SIZE"
+_GPU_LAYERS = ("-ngl", "--gpu-layers", "--n-gpu-layers")
+_CPU_OPTIONS = (
+    *("-ot", "--override-tensor", "-cmoe", "--cpu-moe", "-ncmoe", "--n-cpu-moe"),
+    *("-nkvo", "--no-kv-offload"),
+)
+_CPU_VARIABLES = (
+    *("LLAMA_ARG_OVERRIDE_TENSOR", "LLAMA_ARG_CPU_MOE", "LLAMA_ARG_N_CPU_MOE"),
+    *("LLAMA_ARG_NO_KV_OFFLOAD",),
+)
+"""What makes unknown how much of a model the GPUs hold."""
+
+_SIZING_OPTIONS = (
+    *("--tensor-parallel-size", "-tp", "--pipeline-parallel-size", "-pp", "--config"),
+    *("--max-model-len", "--gpu-memory-utilization", "--kv-cache-dtype", "--num-shard"),
+    *("--kv-cache-memory-bytes", "--max-num-batched-tokens", "--max-total-tokens"),
+    *("--cuda-memory-fraction", "--max-batch-prefill-tokens", "-c", "--ctx-size"),
+    *("--n-ctx", "-np", "--parallel", "-ctk", "--cache-type-k", "-ctv"),
+    *("--cache-type-v", *_GPU_LAYERS),
+)
+_SIZING_VARIABLES = re.compile(
+    r"(?:LLAMA_ARG_|OLLAMA_(?:CONTEXT_LENGTH|NUM_PARALLEL|KV_CACHE_TYPE)|NUM_SHARD\Z"
+    r"|MAX_TOTAL_TOKENS\Z|MAX_BATCH_PREFILL_TOKENS\Z|CUDA_MEMORY_FRACTION\Z"
+    r"|KV_CACHE_DTYPE\Z)"
+)
 
 
 @dataclass(frozen=True)
 class Started:
-    """What a container starts: its words, and its whole environment."""
+    """What a container starts: its words, and its whole environment.
+
+    `files` of the stack that are mounted in it, by their path there; `folder` is its
+    working directory, "" where that is not known.
+    """
 
     words: tuple[Word, ...]
     environment: Mapping[str, Word]
+    files: Mapping[str, Path] = field(default_factory=dict)
+    folder: str = ""
 
     @property
     def options(self) -> Options:
@@ -71,17 +106,40 @@ def plain_words(words: Sequence[Word]) -> tuple[Word, ...]:
 
 
 def sizing(server: str, started: Started) -> dict[str, Any]:
-    """Return the fields of ServiceNeeds that a server's options give."""
+    """Return the fields of ServiceNeeds that a server's options give.
+
+    Its `server` is "other" where an option that sizes it has a value nobody knows: the
+    default in its place would be a guess.
+    """
     reader = _READERS.get(server)
-    found = reader(started) if reader else {}
+    if reader is None:
+        return {}
+    found = reader(started) if _are_known(started) else {"server": "other"}
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _are_known(started: Started) -> bool:
+    options, environment = started.options, started.environment
+    if not options.are_known:
+        return False
+    if any(options.value(name) == (True, None) for name in _SIZING_OPTIONS):
+        return False
+    return not any(
+        value is None and _SIZING_VARIABLES.match(name)
+        for name, value in environment.items()
+    )
 
 
 def _vllm(started: Started) -> dict[str, Any]:
     options = started.options
-    if options.value("--config")[0]:
-        # The options stand in a file that is not read.
-        return {"server": "other"}
+    has_file, file = options.value("--config")
+    if has_file:
+        read = option_words(file, started.folder, started.files)
+        if read is None:
+            # The options stand in a file that cannot be read here.
+            return {"server": "other"}
+        # Of what is given in both, the command line counts.
+        options = Options((*read, *plain_words(started.words)))
     length_given, length = options.value("--max-model-len")
     if length_given and length in ("auto", "-1"):
         # vLLM takes the longest that fits, so the shortest has to.
@@ -131,12 +189,31 @@ def _llama_cpp(started: Started) -> dict[str, Any]:
 
     whole = _count(given(_CONTEXT, "-c", "--ctx-size", "--n-ctx"))
     slots = _count(given("LLAMA_ARG_N_PARALLEL", "-np", "--parallel"))
+    keys = given("LLAMA_ARG_CACHE_TYPE_K", "-ctk", "--cache-type-k")
+    values = given("LLAMA_ARG_CACHE_TYPE_V", "-ctv", "--cache-type-v")
     return {
         # The context is that of all slots together.
         "max_model_len": -(-whole // (slots or 1)) if whole else None,
         "slots": slots,
-        "kv_dtype": given("LLAMA_ARG_CACHE_TYPE_K", "-ctk", "--cache-type-k"),
+        "kv_dtype": keys or ("f16" if values else None),
+        "value_dtype": values or ("f16" if keys else None),
+        "gpu_layers": _layers(given("LLAMA_ARG_N_GPU_LAYERS", *_GPU_LAYERS)),
+        "tensors_on_cpu": _keeps_on_cpu(options, environment) or None,
     }
+
+
+def _layers(text: Word) -> int | None:
+    """Return how many layers go on GPUs; None where llama.cpp finds it out itself."""
+    if text == "all":
+        return ALL
+    return int(text or "") if re.fullmatch(r"[0-9]{1,6}", text or "") else None
+
+
+def _keeps_on_cpu(options: Options, environment: Mapping[str, Word]) -> bool:
+    """Tell whether an option keeps something off the GPUs by its name or kind."""
+    return any(options.value(name)[0] for name in _CPU_OPTIONS) or any(
+        environment.get(name) for name in _CPU_VARIABLES
+    )
 
 
 def _ollama(started: Started) -> dict[str, Any]:

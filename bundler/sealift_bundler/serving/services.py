@@ -13,10 +13,11 @@ from sealift_bundler.compose import Stack
 from sealift_bundler.compose_check import env_files
 from sealift_bundler.insides.needs import ImageConfig
 
+from .config_files import mounted_files
 from .gpus import gpu_wish
 from .ports import published_ports
 from .servers import Started, server_of, sizing
-from .words import Word, command_words, env_file_values, environment_of
+from .words import Word, command_words, env_file_values, environment_of, resolved
 
 _MOST_ENV_FILE = 1 << 20
 
@@ -57,7 +58,13 @@ def _service(
     if server == "other" and image is None and service.get("entrypoint") is None:
         # What the image itself starts is not known yet.
         return needs
-    found = sizing(server, Started(words, environment))
+    started = Started(
+        words,
+        environment,
+        mounted_files(stack, service),
+        resolved(service.get("working_dir")) or "",
+    )
+    found = sizing(server, started)
     return replace(needs, **{"server": server, **found})
 
 

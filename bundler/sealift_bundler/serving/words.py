@@ -48,7 +48,10 @@ def command_words(value: Any) -> tuple[Word, ...] | None:
         return tuple(resolved(each) for each in value)
     text = resolved(value)
     try:
-        return (None,) if text is None else tuple(shlex.split(text))
+        if text is None:
+            # What surrounds a variable without a value is known all the same.
+            return tuple(resolved(word) for word in shlex.split(str(value)))
+        return tuple(shlex.split(text))
     except ValueError:
         return (None,)
 
@@ -98,6 +101,17 @@ class Options:
             following = self._words[number + 1 : number + 2]
             given, value = True, text if equals else (following or (None,))[0]
         return given, value
+
+    @property
+    def are_known(self) -> bool:
+        """Whether no word could be an option that nobody knows of."""
+        before: Word = ""
+        for word in self._words:
+            is_value = (before or "").startswith("-") and "=" not in (before or "")
+            if word is None and not is_value:
+                return False
+            before = word
+        return True
 
     def flag(self, *names: str) -> bool | None:
         """Return whether a switch is on; None where it is not given."""

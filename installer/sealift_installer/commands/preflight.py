@@ -10,9 +10,10 @@ from typing import Optional, Tuple
 from sealift_manifests.bundle import open_bundle
 from sealift_manifests.media import Media
 from sealift_manifests.model import Manifest
-from sealift_manifests.preflight.facts import HostFacts
+from sealift_manifests.preflight.findings import Acceptance
+from sealift_manifests.preflight.needs import Needs
 from sealift_manifests.preflight.notes import needs_of
-from sealift_manifests.preflight.words import acceptance_of, count, describe
+from sealift_manifests.preflight.words import acceptance_of, count
 
 from sealift_installer.commands import (
     Result,
@@ -22,7 +23,8 @@ from sealift_installer.commands import (
 )
 from sealift_installer.host import Host
 from sealift_installer.host_trust import trust_to_verify
-from sealift_installer.preflight import judge, surveys_in, without_room
+from sealift_installer.nvidia_tables import tables_for
+from sealift_installer.preflight import Grounds, judge, surveys_in, without_room
 from sealift_installer.releases import choose, installed_bundles
 
 HELP = "say whether this host will do for a bundle, and what to mend"
@@ -43,33 +45,34 @@ def configure(parser: ArgumentParser) -> None:
 def run(args: Namespace, host: Host) -> Result:
     """Judge the host."""
     acceptance = acceptance_of(args.accept)
-    manifest, surveys, is_installed = _subject(args, host)
+    manifest, needs, grounds = _subject(args, host, acceptance)
     what = f"{manifest.name} {manifest.version}" if manifest else "serving"
-    needs = needs_of(manifest) if manifest else None
-    if needs and is_installed:
-        needs = without_room(needs)
-    verdict = judge(host, needs, acceptance, surveys)
+    verdict = judge(host, needs, grounds)
     verdict.require(what)
     told = f"this host will do for {what}" if manifest else "nothing fails on this host"
-    lines = [f"{told}: {count(verdict.findings)}", f"  it has: {verdict.host}"]
-    lines += describe(verdict.findings, acceptance)
-    lines += verdict.changes
+    lines = [f"{told}: {count(verdict.findings)}", *verdict.lines()]
     facts = {"bundle": manifest.name, "version": manifest.version} if manifest else {}
     return "\n".join(lines), {**facts, **verdict.facts()}
 
 
 def _subject(
-    args: Namespace, host: Host
-) -> Tuple[Optional[Manifest], Tuple[HostFacts, ...], bool]:
-    """Return the manifest named, its surveys, and whether it is installed."""
+    args: Namespace, host: Host, acceptance: Acceptance
+) -> Tuple[Optional[Manifest], Optional[Needs], Grounds]:
+    """Return the manifest named, what it asks of the host, and what to judge by."""
     if not args.bundle:
-        return None, (), False
+        return None, None, Grounds(tables_for(host), acceptance)
     first = args.bundle[0]
     is_name = len(args.bundle) == 1 and not os.path.exists(first)
     if is_name and first in installed_bundles(host.layout):
         release = choose(host.layout, first)
-        return release.manifest, surveys_in(release.manifest, release.document), True
+        manifest = release.manifest
+        surveys = surveys_in(manifest, release.document)
+        needs = without_room(needs_of(manifest))
+        return manifest, needs, Grounds(tables_for(host), acceptance, surveys)
     with Media(args.bundle) as media:
         trust = trust_to_verify(host.layout, named_keys(args))
         bundle = open_bundle(media, trust, host.now())
-        return bundle.manifest, surveys_in(bundle.manifest, bundle.document), False
+        manifest = bundle.manifest
+        surveys = surveys_in(manifest, bundle.document)
+        grounds = Grounds(tables_for(host, bundle), acceptance, surveys)
+        return manifest, needs_of(manifest), grounds

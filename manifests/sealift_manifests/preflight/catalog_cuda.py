@@ -115,7 +115,9 @@ _CUDA = (
         "code-unknown",
         "unknown",
         "whether the image has code for this GPU is not known",
-        "In the image: python3 -c 'import torch; print(torch.cuda.get_arch_list())'",
+        "Of torch, in the image: python3 -c 'import torch; "
+        "print(torch.cuda.get_arch_list())'; of a library, with the CUDA toolkit: "
+        "cuobjdump --list-elf FILE",
     ),
     (
         "server-gpu-too-old",
@@ -291,7 +293,7 @@ _MEMORY = (
         "memory-spills",
         "warn",
         "the model does not fit the GPU memory, and will partly run on the CPU",
-        "Use a smaller quantization or a shorter context, if it is too slow.",
+        "<remedy>",
     ),
     (
         "memory-unknown",

@@ -73,7 +73,8 @@ _DRIVER = (
         "driver-branch-unknown",
         "note",
         "the tables do not know the driver's branch",
-        "Pass newer tables, or compare with NVIDIA's list of driver branches.",
+        "Compare with NVIDIA's list of driver branches. A newer Sealift, or a newer "
+        "bundle, brings newer tables.",
     ),
 )
 

@@ -18,7 +18,7 @@ _MACHINE = (
     (
         "clock-behind",
         "warn",
-        "the clock is before the time the bundle was made",
+        "the clock is before the time the bundle, or the tables, were made",
         "Set the clock: date -u -s 'YYYY-MM-DD HH:MM:SS', then hwclock --systohc.",
     ),
     (
@@ -70,6 +70,15 @@ _MACHINE = (
         "unknown",
         "something could not be read on the host",
         "Run the survey again as root.",
+    ),
+    (
+        "tables-unread",
+        "note",
+        "NVIDIA tables that a signed bundle carries cannot be read here; older ones "
+        "were used",
+        "Nothing to do for hardware and drivers older than the tables used. The "
+        "installer in that bundle may read them: verify it as its INSTALL.md says, "
+        "and run its preflight.",
     ),
 )
 

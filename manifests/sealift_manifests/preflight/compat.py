@@ -164,6 +164,17 @@ def needed_driver(case: Case, wanted: Optional[str]) -> str:
     return minor or own or f"for CUDA {wanted or 'of the image'}"
 
 
+def native_driver(case: Case, wanted: Optional[str]) -> str:
+    """Return the driver from which on a CUDA version is native, as text for people."""
+    own, cuda = case.tables.toolkit_driver(wanted or ""), major_minor(wanted)
+    if own or cuda is None:
+        return own or "for the image's CUDA"
+    rows = [
+        row for row in case.tables.branches if (major_minor(row.cuda) or cuda) >= cuda
+    ]
+    return f"of branch {rows[0].branch}" if rows else f"for CUDA {wanted}"
+
+
 def _library_cuda(case: Case, library: CompatLibrary) -> Optional[str]:
     row = case.tables.branch_of(branch(library.version))
     return library.cuda or (row.cuda if row else None)

@@ -9,6 +9,7 @@ import re
 from typing import Optional, Tuple
 
 from sealift_manifests.preflight.catalog import KINDS, Kind
+from sealift_manifests.preflight.tables import Tables
 
 PATTERNS: Tuple[Tuple[str, str], ...] = (
     # nvidia-smi and NVML
@@ -45,6 +46,7 @@ PATTERNS: Tuple[Tuple[str, str], ...] = (
     (r"unsupported toolchain", "code-ptx-too-new"),
     (r"no kernel image is available for execution", "code-missing"),
     (r"CUDA driver version is insufficient", "cuda-driver-too-old"),
+    (r"no CUDA-capable device is detected|\berror:? 100\b", "gpu-not-visible"),
     # the container toolkit
     (r"invalid expression|too many requirements", "require-malformed"),
     (r"requirement error|unsatisfied condition:", "require-refused"),
@@ -73,6 +75,7 @@ PATTERNS: Tuple[Tuple[str, str], ...] = (
 _COMPILED = tuple(
     (re.compile(pattern, re.IGNORECASE | re.DOTALL), slug) for pattern, slug in PATTERNS
 )
+_BLANK = re.compile(r"<[a-z]+>")
 LONGEST = 1 << 20
 """Of a longer text the end is looked at: the reason stands there."""
 
@@ -81,6 +84,18 @@ def explain(text: str) -> Optional[str]:
     """Return the slug of the finding that an error message means, or None."""
     text = " ".join(text[-LONGEST:].split())
     return next((slug for pattern, slug in _COMPILED if pattern.search(text)), None)
+
+
+def remedy_of(kind: Kind, tables: Tables) -> str:
+    """Return what to do about a finding that only a text told of: no host was read."""
+    remedy = kind.remedy
+    if kind.slug.startswith("toolkit-"):
+        remedy = remedy.replace("<version>", tables.recommended_toolkit)
+    if remedy == "<remedy>":
+        return f"{kind.meaning[0].upper()}{kind.meaning[1:]}: `preflight` has figures."
+    if _BLANK.search(remedy):
+        return f"{remedy} (`preflight` says what stands in <>.)"
+    return remedy
 
 
 def kind_of(text: str) -> Optional[Kind]:

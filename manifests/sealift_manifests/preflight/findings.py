@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import FrozenSet, Iterable, Tuple
+from typing import FrozenSet, Iterable, Tuple, Union
 
 LEVELS = ("fail", "warn", "unknown", "note")
 """Worst first. fail: it will not work. warn: it may stop working, or is unsafe.
@@ -33,6 +33,8 @@ NEVER_ACCEPTED = frozenset(
 """Fails that nobody may accept: the driver or engine cannot serve any image, or
 going on would leave the host worse than before."""
 
+Figures = Tuple[Tuple[str, Union[int, Tuple[int, ...]]], ...]
+
 _SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*\Z")
 
 
@@ -42,7 +44,8 @@ class Finding:
 
     `about`: the GPU, image or service concerned ("GPU 0", "image vllm"), or
     "host". `measured` and `needed`: what is so and what should be. `remedy`: what
-    to do next, with a command where there is one.
+    to do next, with a command where there is one. `figures`: by name, numbers that
+    programs may want.
     """
 
     level: str
@@ -51,6 +54,7 @@ class Finding:
     measured: str
     needed: str
     remedy: str
+    figures: Figures = ()
 
     def __post_init__(self) -> None:
         if self.level not in LEVELS:

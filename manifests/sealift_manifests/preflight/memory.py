@@ -25,6 +25,19 @@ MOST_OVERHEAD = 19 * _GIB // 5
 MOST_OVERHEAD_EAGER = 11 * _GIB // 5
 LLAMA_OVERHEAD = _GIB
 
+_BLOCKS = {
+    **dict.fromkeys(("auto", "bfloat16", "float16", "f16", "bf16", "half"), (1, 2)),
+    **dict.fromkeys(("float32", "f32"), (1, 4)),
+    **dict.fromkeys(("fp8", "int8"), (1, 1)),
+    **dict.fromkeys(("q4_0", "iq4_nl"), (32, 18)),
+    "nvfp4": (16, 9),
+    "q4_1": (32, 20),
+    "q5_0": (32, 22),
+    "q5_1": (32, 24),
+    "q8_0": (32, 34),
+}
+"""Elements and bytes of a block of each KV dtype, scales included."""
+
 DS_MLA = 656
 """Bytes per token and layer of the KV dtype fp8_ds_mla."""
 
@@ -87,7 +100,10 @@ def kv_heads_per_gpu(model: ModelNeeds, tensor: int) -> Optional[int]:
 
 
 def layer_bytes(
-    model: ModelNeeds, kv_dtype: Optional[str], tensor: int
+    model: ModelNeeds,
+    kv_dtype: Optional[str],
+    tensor: int,
+    value_dtype: Optional[str] = None,
 ) -> Optional[int]:
     """Return KV bytes per token of one layer on one GPU; None where not known."""
     dtype = (kv_dtype or "auto").lower()
@@ -96,25 +112,23 @@ def layer_bytes(
     if model.kv_lora_rank:
         if dtype == "fp8_ds_mla":
             return DS_MLA
-        bits = _bits(dtype)
-        if bits is None or model.qk_rope_head_dim is None:
+        if model.qk_rope_head_dim is None:
             return None
         # One latent vector serves keys, values and all heads: no factor, no division.
-        return (model.kv_lora_rank + model.qk_rope_head_dim) * bits // 8
+        return _row(model.kv_lora_rank + model.qk_rope_head_dim, dtype)
     heads, head_dim = kv_heads_per_gpu(model, tensor), _head_dim(model)
     if heads is None or head_dim is None:
         return None
-    if dtype == "nvfp4":
-        return heads * 2 * (head_dim // 2 + head_dim // 16)
-    bits = _bits(dtype)
-    return None if bits is None else heads * 2 * head_dim * bits // 8
+    values = heads * (model.value_head_dim or head_dim)
+    parts = _row(heads * head_dim, dtype), _row(values, (value_dtype or dtype).lower())
+    return None if None in parts else sum(filter(None, parts))
 
 
 def layers_of(
     model: ModelNeeds, service: ServiceNeeds, split: Split
 ) -> Optional[Layers]:
     """Return what the KV cache of a model grows by; None where not known."""
-    per_token = layer_bytes(model, service.kv_dtype, split.tensor)
+    per_token = layer_bytes(model, service.kv_dtype, split.tensor, service.value_dtype)
     if per_token is None or not model.layers:
         return None
     most = model.layers - (model.stateful_layers or 0)
@@ -171,9 +185,7 @@ def _head_dim(model: ModelNeeds) -> Optional[int]:
     return model.hidden_size // model.heads
 
 
-def _bits(dtype: str) -> Optional[int]:
-    if dtype in ("auto", "bfloat16", "float16", "f16", "bf16", "half"):
-        return 16
-    if dtype.startswith("fp8"):
-        return 8
-    return {"float32": 32, "f32": 32, "int8": 8}.get(dtype)
+def _row(elements: int, dtype: str) -> Optional[int]:
+    """Return the bytes of so many elements of a KV dtype, scales included."""
+    block = _BLOCKS.get("fp8" if dtype.startswith("fp8") else dtype)
+    return None if block is None else -(-elements * block[1] // block[0])

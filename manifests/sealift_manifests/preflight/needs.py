@@ -68,7 +68,8 @@ class ImageNeeds:
     `cuda`: CUDA_VERSION of its environment; "" where it has none. `requires`: its
     NVIDIA_REQUIRE_* variables. `disable_require`, `visible_devices`:
     NVIDIA_DISABLE_REQUIRE and NVIDIA_VISIBLE_DEVICES as written, "" where not set.
-    `archive_size`: bytes handed to the engine; `unpacked_size`: its layers unpacked.
+    `archive_size`: bytes handed to the engine; `unpacked_size`: its layers unpacked,
+    and `unpacked_inodes` the inodes they take at least.
     """
 
     name: str
@@ -81,6 +82,7 @@ class ImageNeeds:
     builds: Optional[Tuple[Build, ...]] = None
     archive_size: Optional[int] = None
     unpacked_size: Optional[int] = None
+    unpacked_inodes: Optional[int] = None
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,8 @@ class ModelNeeds:
     hidden_size // heads. `kv_lora_rank`, `qk_rope_head_dim`: MLA only, 0 for models
     without. `sliding_window`: tokens, 0 for none; `sliding_layers`: how many layers
     use it; `stateful_layers`: those without a KV cache that grows (Mamba, linear
-    attention). `format`: "safetensors" or "gguf". `quantization`: "fp8", "awq", ....
+    attention). `value_head_dim` None: values are as wide as keys. `format`:
+    "safetensors" or "gguf". `quantization`: "fp8", "awq", "Q4_K_M", ....
     """
 
     name: str
@@ -109,6 +112,7 @@ class ModelNeeds:
     heads: Optional[int] = None
     kv_heads: Optional[int] = None
     head_dim: Optional[int] = None
+    value_head_dim: Optional[int] = None
     hidden_size: Optional[int] = None
     kv_lora_rank: Optional[int] = None
     qk_rope_head_dim: Optional[int] = None
@@ -154,7 +158,10 @@ class ServiceNeeds:
     `memory_thousandths`: gpu_memory_utilization, 920 for 0.92. `kv_dtype`: as
     written ("auto", "fp8"). `kv_cache_size`: bytes, where fixed by an option.
     `max_batched_tokens`: max_num_batched_tokens. `slots`: requests at a time, for
-    llama.cpp and Ollama. `disable_require`, `visible_devices`: as the service sets
+    llama.cpp and Ollama. Of llama.cpp alone: `value_dtype`, where the values of the KV
+    cache are of another dtype than `kv_dtype`; `gpu_layers`, how many layers it is
+    told to put on GPUs (ALL); `tensors_on_cpu`, whether an option keeps some tensors
+    or the KV cache off them. `disable_require`, `visible_devices`: as the service sets
     them, None where the image's count. `compat_on`: VLLM_ENABLE_CUDA_COMPATIBILITY.
     """
 
@@ -169,10 +176,13 @@ class ServiceNeeds:
     max_model_len: Optional[int] = None
     memory_thousandths: Optional[int] = None
     kv_dtype: Optional[str] = None
+    value_dtype: Optional[str] = None
     kv_cache_size: Optional[int] = None
     max_batched_tokens: Optional[int] = None
     enforce_eager: Optional[bool] = None
     slots: Optional[int] = None
+    gpu_layers: Optional[int] = None
+    tensors_on_cpu: Optional[bool] = None
     disable_require: Optional[str] = None
     visible_devices: Optional[str] = None
     compat_on: Optional[bool] = None

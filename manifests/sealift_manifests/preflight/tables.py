@@ -1,7 +1,7 @@
 """The tables of NVIDIA's compatibility rules: typed, checked, and with a date.
 
-They ship as nvidia_tables.json; a newer file of the same format can be read in its
-place. What a table does not know is None, and makes a finding "unknown".
+They ship as nvidia_tables.json; `newest` chooses between them and those that bundles
+carry. What a table does not know is None, and makes a finding "unknown".
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import pkgutil
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from sealift_manifests import records, strictjson
 from sealift_manifests.errors import FormatVersionError, ManifestError
@@ -20,6 +20,8 @@ TABLES_TYPE = "sealift-nvidia-tables"
 TABLES_FORMAT = 1
 _FILE = "nvidia_tables.json"
 _DATE = re.compile(r"20[0-9]{2}-[01][0-9](?:-[0-3][0-9])?\Z")
+_OTHER_VERSION = "Use the tables with the version of Sealift they came with."
+_MOST_PATTERN = 200
 KINDS = ("data-center", "workstation", "geforce", "jetson")
 
 
@@ -142,9 +144,10 @@ class GpuModel:
     def __post_init__(self) -> None:
         _require(self.kind in KINDS, f"bad kind {self.kind!r}")
         _check_capabilities(self.capability)
+        _require(len(self.pattern) <= _MOST_PATTERN, "a pattern is too long")
         try:
             re.compile(self.pattern)
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError) as error:
             raise ValueError(f"bad pattern {self.pattern!r}") from error
 
 
@@ -167,7 +170,11 @@ class Cve:
 
 @dataclass(frozen=True)
 class KnownBuild:
-    """What published builds of `what` for `cuda` have machine code and PTX for."""
+    """What published builds of `what` for `cuda` have machine code and PTX for.
+
+    `image`: the repository of the images they are in, for what cannot be told from
+    someone's own build by its version.
+    """
 
     what: str
     cuda: str
@@ -176,6 +183,7 @@ class KnownBuild:
     first: Optional[str] = None
     last: Optional[str] = None
     native_arm64: Optional[Tuple[str, ...]] = None
+    image: Optional[str] = None
 
     def __post_init__(self) -> None:
         _check(self.cuda, self.first, self.last)
@@ -241,10 +249,10 @@ class Tables:
     def __post_init__(self) -> None:
         _require(_DATE.match(self.as_of), "bad date")
         _check(self.recommended_toolkit)
-        cudas = [major_minor(branch.cuda) for branch in self.branches]
+        cudas = [major_minor(branch.cuda) or (0, 0) for branch in self.branches]
         order = [branch.branch for branch in self.branches]
         _require(order == sorted(set(order)), "branches out of order")
-        _require(cudas == sorted(cudas), "a newer branch has an older CUDA")  # type: ignore[type-var]
+        _require(cudas == sorted(cudas), "a newer branch has an older CUDA")
 
     def branch_of(self, number: Optional[int]) -> Optional[Branch]:
         """Return what is known of a driver branch."""
@@ -316,40 +324,48 @@ def parse_tables(data: bytes, where: str = _FILE) -> Tables:
     if value.pop("format", None) != TABLES_FORMAT:
         raise FormatVersionError(
             f"{where} is not of format {TABLES_FORMAT}",
-            hint="Use the tables with the version of Sealift they came with.",
+            hint=_OTHER_VERSION,
         )
     return records.decode(Tables, _flat(value, where), where)
 
 
 def _flat(value: Dict[str, Any], where: str) -> Dict[str, Any]:
     """Return the tables' rows by name, and their sources as one more table."""
-    flat: Dict[str, Any] = {"sources": []}
+    flat: Dict[str, Any] = {}
+    sources: List[Dict[str, Any]] = []
     for name, table in value.items():
-        if not isinstance(table, dict):
+        if name == "as_of":
             flat[name] = table
             continue
+        if not isinstance(table, dict):
+            raise ManifestError(f"{where}.{name} is no table", hint=_OTHER_VERSION)
         rest = dict(table)
         flat[name] = rest.pop("rows", None)
         source = {key: rest.pop(key, None) for key in ("source", "as_of")}
-        flat["sources"].append({"table": name, **source})
+        sources.append({"table": name, **source})
         for key, extra in rest.items():
             known = {"brands": "forward_brands", "recommended": "recommended_toolkit"}
             if key not in known:
                 raise ManifestError(
                     f"{where}.{name} has an unknown field {key!r}",
-                    hint="Use the tables with the version of Sealift they came with.",
+                    hint=_OTHER_VERSION,
                 )
             flat[known[key]] = extra
-    return flat
+    return {**flat, "sources": sources}
 
 
 @lru_cache(maxsize=None)
 def default_tables() -> Tables:
     """Return the tables that came with this code."""
+    return parse_tables(default_tables_data())
+
+
+def default_tables_data() -> bytes:
+    """Return the file of the tables that came with this code."""
     data = pkgutil.get_data(__package__, _FILE)
     if data is None:
         raise ManifestError(
             f"{_FILE} is missing beside the code",
             hint="Fetch the installer again; this copy of it is not whole.",
         )
-    return parse_tables(data)
+    return data

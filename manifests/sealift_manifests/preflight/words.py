@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from typing import Dict, FrozenSet, Iterable, List, Sequence
+from typing import Any, Dict, FrozenSet, Iterable, List, Sequence
 
 from sealift_manifests.errors import UsageError
 from sealift_manifests.preflight.catalog import KINDS
@@ -55,9 +55,14 @@ def describe(findings: Iterable[Finding], acceptance: Acceptance) -> List[str]:
     return lines
 
 
-def as_json(findings: Iterable[Finding]) -> List[Dict[str, str]]:
-    """Return findings as JSON has them."""
-    return [dict(vars(finding)) for finding in findings]
+def as_json(findings: Iterable[Finding]) -> List[Dict[str, Any]]:
+    """Return findings as JSON has them; `figures` only where there are some."""
+    found = []
+    for finding in findings:
+        fields: Dict[str, Any] = dict(vars(finding))
+        figures = dict(fields.pop("figures"))
+        found.append({**fields, "figures": figures} if figures else fields)
+    return found
 
 
 def way_out(blocking: Sequence[Finding]) -> str:

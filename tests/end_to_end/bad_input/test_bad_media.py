@@ -19,6 +19,7 @@ SIGNED = {
     "manifest.json": 12,
     "index.json": 12,
     "INSTALL.md": 12,
+    "nvidia-tables.json": 12,
     "weights-tiny.sha256": 12,
     PYZ: 12,
     "data-0002.pack": 12,

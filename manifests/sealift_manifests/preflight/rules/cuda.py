@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterator
+from typing import Dict, Iterator, Optional
 
 from sealift_manifests.preflight.case import Case, GpuGroup, GpuImage, image_cuda
 from sealift_manifests.preflight.catalog import found
@@ -10,6 +10,7 @@ from sealift_manifests.preflight.compat import (
     Verdict,
     hook_is_active,
     hook_takes,
+    native_driver,
     needed_driver,
     takes_gpu,
     verdict,
@@ -37,13 +38,15 @@ def _say(case: Case, image: GpuImage, group: GpuGroup, result: Verdict) -> Findi
         f"{image.label} on {group.label}",
         f"CUDA {cuda or '?'}, {have}{why}",
         f"driver {driver} or newer",
-        **_words(case, driver),
+        **_words(case, result, cuda),
     )
 
 
-def _words(case: Case, driver: str) -> Dict[str, str]:
+def _words(case: Case, result: Verdict, cuda: Optional[str]) -> Dict[str, str]:
+    runs_already = result.slug == "cuda-minor-version"
+    driver = native_driver if runs_already else needed_driver
     return {
-        "driver": driver,
+        "driver": driver(case, cuda),
         "branch": str(recommended(case) or ""),
         "cuda": case.host_cuda or "of the driver",
     }

@@ -65,8 +65,10 @@ def engine_room(
 
 
 def _engine_want(case: Case) -> Optional[_Want]:
-    room = engine_room(case, case.needs.images if case.needs else ())
-    return _Want(*room, inodes=0) if room else None
+    images = case.needs.images if case.needs else ()
+    room = engine_room(case, images)
+    inodes = sum(image.unpacked_inodes or 0 for image in images)
+    return _Want(*room, inodes) if room else None
 
 
 def _state_want(case: Case) -> Optional[_Want]:

@@ -41,10 +41,13 @@ def python_runs_installer(case: Case) -> Iterator[Finding]:
 
 
 def clock_is_right(case: Case) -> Iterator[Finding]:
-    """Expect a clock after the bundle's own time, and something that keeps it."""
+    """Expect a clock after the bundle's own time, and something that keeps it.
+
+    Without a bundle: after the day of the tables.
+    """
     machine, needs = case.facts.machine, case.needs
     clock = machine.clock if machine else None
-    created = needs.created if needs else None
+    created = needs.created if needs else case.tables.as_of
     # Both are UTC in one spelling, so their text is in the order of time.
     if clock and created and clock < created:
         yield found("clock-behind", "host", clock, f"after {created}")

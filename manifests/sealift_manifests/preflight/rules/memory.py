@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Dict, Iterator, List, Optional, Tuple
 
 from sealift_manifests.preflight import memory
@@ -13,6 +13,7 @@ from sealift_manifests.preflight.memory import Layers, Split
 from sealift_manifests.preflight.needs import ModelNeeds, ServiceNeeds
 from sealift_manifests.preflight.rules.devices import Device, devices_of
 from sealift_manifests.preflight.rules.disk import gib
+from sealift_manifests.preflight.rules.spilling import spills
 
 _SPILLING = ("llama.cpp", "ollama")
 _SHARDING = ("vllm", "tgi")
@@ -40,6 +41,11 @@ class Fit:
         if self.fixed is not None:
             return self.fixed
         return self.budget - self.weights - self.overhead[0]
+
+    def longest(self, most: Optional[int]) -> int:
+        """Return the longest request that fits, in tokens; `most` the model takes."""
+        found = self.layers.longest(self.room)
+        return found if most is None else min(found, most)
 
     @property
     def slug(self) -> str:
@@ -89,7 +95,7 @@ def model_fits(case: Case) -> Iterator[Finding]:
             measured = "GPU memory not known"
             yield found("memory-unknown", about, measured, "GPU memory")
         elif devices and service.server in _SPILLING:
-            yield _spills(service, models[0], devices)
+            yield spills(service, models[0], devices)
         elif devices:
             yield from _sharded(case, service, models[0], devices)
 
@@ -120,14 +126,19 @@ def _sharded(
         # How TGI divides memory is known less well; only weights decide.
         slug = slug if fit.weights > fit.total else "memory-tight"
     least, most = fit.layers.cache_size(fit.length)
-    yield found(
+    longest = fit.longest(model.max_positions)
+    sizes = fitting_sizes(service, model, fit.total, len(case.gpus))
+    finding = found(
         slug,
         about,
         f"{gib(fit.weights)} weights, {gib(most)} KV cache for {fit.length} tokens, "
-        f"{gib(fit.overhead[0])} besides; {gib(fit.budget)} of {gib(total)} to use",
+        f"{gib(fit.overhead[0])} besides; {gib(fit.budget)} of {gib(total)} to use, "
+        f"which holds {longest} tokens",
         f"{gib(fit.weights + least + fit.overhead[0])} per GPU",
-        remedy=_remedy(case, service, model, fit),
+        remedy=_remedy(service, fit, longest, sizes),
     )
+    figures = ("fits_tokens", longest), ("tensor_parallel_sizes", tuple(sizes))
+    yield replace(finding, figures=figures)
 
 
 def split_of(service: ServiceNeeds) -> Optional[Split]:
@@ -164,12 +175,11 @@ def thousandths(service: ServiceNeeds) -> int:
     return default if given is None else given
 
 
-def _remedy(case: Case, service: ServiceNeeds, model: ModelNeeds, fit: Fit) -> str:
+def _remedy(service: ServiceNeeds, fit: Fit, longest: int, sizes: List[int]) -> str:
     parts = []
-    longest = min(fit.layers.longest(fit.room), fit.length)
+    longest = min(longest, fit.length)
     if longest >= memory.BLOCK:
         parts.append(f"It fits up to {longest} tokens: --max-model-len {longest}.")
-    sizes = fitting_sizes(service, model, fit.total, len(case.gpus))
     sizes = [size for size in sizes if size > (service.tensor_parallel or 1)]
     if sizes:
         text = " or ".join(map(str, sizes))
@@ -190,27 +200,6 @@ def fitting_sizes(
             if fit and fit.slug in ("memory-fits", "memory-tight"):
                 sizes.append(tensor)
     return sizes
-
-
-def _spills(
-    service: ServiceNeeds, model: ModelNeeds, devices: Tuple[Device, ...]
-) -> Finding:
-    about, total = f"service {service.name}", sum(each.total or 0 for each in devices)
-    weights = model.weights_size
-    if weights is None:
-        return found("memory-unknown", about, "weights' size not known", gib(total))
-    layers = memory.layers_of(model, service, Split())
-    length = service.max_model_len
-    cache = None
-    if layers and length:
-        cache = layers.cache_size(length * (service.slots or 1))
-    wanted = weights + memory.LLAMA_OVERHEAD * len(devices) + (cache[0] if cache else 0)
-    measured = f"{gib(weights)} weights, {gib(total)} GPU memory"
-    if wanted > total:
-        return found("memory-spills", about, measured, gib(wanted))
-    known = cache is not None and wanted - cache[0] + cache[1] <= total
-    slug = "memory-fits" if known else "memory-unknown"
-    return found(slug, about, measured, gib(wanted))
 
 
 def memory_is_free(case: Case) -> Iterator[Finding]:
