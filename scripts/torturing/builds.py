@@ -1,7 +1,7 @@
 """Kill `sealift build` at random instants, and run it again until it is done.
 
-What comes out must be, byte for byte, the bundle of a build that nobody disturbed; until
-then nothing may stand under its name, and afterwards nothing beside it.
+What comes out must be, byte for byte, the bundle of a build that nobody disturbed;
+until then nothing may stand under its name, and afterwards nothing beside it.
 """
 
 from __future__ import annotations
@@ -64,12 +64,12 @@ def torture(task: Task) -> Tally:
     tally = Tally("build")
     with _shop(task.work) as shop:
         start = run([SEALIFT, "--version"], shop.folder).seconds
-        calm = {form: _calm(shop, form) for form in FORMS}
+        calm = {form: _calm(shop, form, tally) for form in FORMS}
         while tally.kills < task.kills and not tally.torn:
             for form, (digests, seconds) in calm.items():
-                instants = (start / 2, seconds * 1.1)
+                instants = (start * 0.9, seconds)
                 _one_bundle(shop, form, task, tally, instants)
-                tally.torn += _compare(shop, form, digests)
+                tally.torn += _compare(_digests(shop.out), digests)
                 shutil.rmtree(shop.out)
             task.say(f"build: {tally.kills} of {task.kills} kills")
     return tally
@@ -114,27 +114,29 @@ def _is_whole(line: str) -> bool:
     return line.startswith("{") and line.endswith("}")
 
 
-def _calm(shop: Shop, form: str) -> tuple[dict[str, str], float]:
-    """Build undisturbed; return the digest of each file, and the seconds it took."""
+def _calm(shop: Shop, form: str, tally: Tally) -> tuple[dict[str, str], float]:
+    """Build undisturbed; return the digest of each file, and the seconds it took.
+
+    Verified once: what is the same byte for byte later needs no verifying.
+    """
     end = shop.build(form, None)
     if end.code:
         raise RuntimeError(f"an undisturbed build failed: {end.err}")
+    verified = shop.verify(shop.out / f"{NAME}{form}")
+    if verified.code:
+        tally.torn.append(f"an undisturbed bundle does not verify: {verified.err}")
     digests = _digests(shop.out)
     shutil.rmtree(shop.out)
     return digests, end.seconds
 
 
-def _compare(shop: Shop, form: str, calm: dict[str, str]) -> Iterator[str]:
+def _compare(found: dict[str, str], calm: dict[str, str]) -> Iterator[str]:
     """Yield what is wrong with the output place after a bundle came to its end."""
-    found = _digests(shop.out)
     for name in sorted(found.keys() | calm.keys()):
         if name not in calm:
             yield f"{name} was left behind"
         elif found.get(name) != calm[name]:
             yield f"{name} is not that of an undisturbed build"
-    verified = shop.verify(shop.out / f"{NAME}{form}")
-    if verified.code:
-        yield f"the bundle does not verify: {verified.err[-600:]}"
 
 
 def _digests(folder: Path) -> dict[str, str]:

@@ -36,7 +36,7 @@ def run(
     What it says goes through files in `folder`: a pipe would keep a child's output
     waiting. Raises subprocess.TimeoutExpired when it hangs.
     """
-    places = folder / "out", folder / "err"
+    places = folder / "stdout", folder / "stderr"
     begun = time.monotonic()
     with places[0].open("wb") as out, places[1].open("wb") as err:
         process = subprocess.Popen(
