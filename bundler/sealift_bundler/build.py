@@ -168,8 +168,7 @@ def build(request: BuildRequest, report: Report) -> Built:
         others: dict[str, bytes | Digest] = {**documents, **packer.pack_digests}
         root = _describe(target, manifest, index, others, job.signers)
         clock.lap("sign")
-        keys = [signer.public_key.fingerprint for _, signer in job.signers]
-        read_back(target, Trust.from_fingerprints(keys), request.created, report)
+        read_back(target, _trust(job.signers), request.created, report)
         clock.lap("read back")
         # Before the bundle: a build that is killed in between uses the same pins again.
         lock.save(lock_path(request.spec_path))
@@ -301,6 +300,11 @@ def _pack(
     documents = {entry.listing_name: data for entry, data in finished}
     documents |= {survey_file(each.digest): each.data for each in job.surveys}
     return manifest, documents
+
+
+def _trust(signers: Sequence[tuple[str, Signer]]) -> Trust:
+    keys = [signer.public_key.fingerprint for _, signer in signers]
+    return Trust.from_fingerprints(keys)
 
 
 def _describe(

@@ -109,8 +109,8 @@ class Packs:
         if not line or (line.chunk.digest, line.asked) != (digest, asked):
             return False
         with self._faults():
-            if self._is_full(line.chunk.stored_size):
-                self._keep_pack()
+            if self._is_full(line.chunk.stored_size) and not self._keep_pack():
+                return False
         place = line.chunk.pack, line.chunk.offset
         if self._next_old() is not line or place != (len(self.packs), self._offset):
             return False
