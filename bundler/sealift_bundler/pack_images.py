@@ -110,14 +110,8 @@ def _pack_blobs(
         resolved.config_bytes, resolved.layers, open_blob, image=f"image {image.name}"
     )
     packer.add_bytes(resolved.manifest, _called(image))
-    packed = {
-        blob.digest: packer.add(
-            _file_pieces(places[blob.digest], progress), name=_called(image)
-        )
-        for blob in resolved.blobs
-    }
-    packer.drain()
-    _check_packed(packed, image)
+    in_order = {blob.digest: places[blob.digest] for blob in resolved.blobs}
+    _pack_files(packer, image, in_order, progress)
     layers = tuple(
         LayerEntry(
             layer.media_type,
@@ -140,7 +134,15 @@ def _pack_blobs(
     )
 
 
-def _check_packed(packed: dict[Digest, Packed], image: GatheredImage) -> None:
+def _pack_files(
+    packer: Packer, image: GatheredImage, places: Mapping[Digest, Path], progress: Meter
+) -> None:
+    """Pack blobs from the cache, and expect them to be what they are called."""
+    packed = {
+        digest: packer.add(_file_pieces(path, progress), name=_called(image))
+        for digest, path in places.items()
+    }
+    packer.drain()
     for digest, taken in packed.items():
         if taken.digest != digest:
             raise SourceContentError(
