@@ -27,7 +27,7 @@ from sealift_bundler.gather_images import GatheredImage
 from sealift_bundler.image_facts import image_config, image_facts
 from sealift_bundler.insides.layers import LayerView, merged
 from sealift_bundler.insides.needs import ImageConfig, image_needs, with_insides
-from sealift_bundler.pack import Packed, Packer
+from sealift_bundler.pack import Packer
 from sealift_bundler.progress import Meter
 from sealift_bundler.registry import ResolvedImage, verify_layers
 

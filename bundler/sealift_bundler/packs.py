@@ -281,6 +281,7 @@ class Packs:
             raise
 
     def _wait_for_sync(self) -> None:
-        sync, self._sync = self._sync, None
-        if sync:
-            sync.result()
+        # One that failed stays, and fails again: lines after its own would leave a gap.
+        if self._sync:
+            self._sync.result()
+            self._sync = None

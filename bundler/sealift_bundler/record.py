@@ -12,6 +12,7 @@ import json
 import os
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -128,8 +129,7 @@ class Record:
         except OSError:
             os.ftruncate(self._fd, at)
             raise
-        for line, text in zip(lines, texts, strict=True):
-            self._count(line, len(text))
+        self._ends += self._counted(lines, texts)
 
     def cut(self, count: int) -> None:
         """Keep only the first `count` lines, and sync that."""
@@ -154,20 +154,23 @@ class Record:
     def _end(self) -> int:
         return self._ends[-1][0] if self._ends else self._begin
 
-    def _count(self, line: Line, length: int) -> None:
-        size = line.chunk.stored_size if isinstance(line, Stored) else 0
-        self._ends.append((self._end + length, self.stored_size + size))
+    def _counted(
+        self, lines: Sequence[Line], texts: Sequence[bytes]
+    ) -> list[tuple[int, int]]:
+        """Return where further lines end, and the bytes in packs up to there."""
+        end, stored, ends = self._end, self.stored_size, []
+        for line, text in zip(lines, texts, strict=True):
+            end += len(text)
+            stored += line.chunk.stored_size if isinstance(line, Stored) else 0
+            ends.append((end, stored))
+        return ends
 
     def _take(self, data: bytes) -> None:
         """Take the lines that are whole, and drop what follows them."""
-        lines = []
-        for text in data[self._begin :].splitlines(keepends=True):
-            line = _parsed(text)
-            if line is None:
-                break
-            lines.append(line)
-            self._count(line, len(text))
-        self.lines = tuple(lines)
+        texts = data[self._begin :].splitlines(keepends=True)
+        whole = takewhile(lambda line: line is not None, map(_parsed, texts))
+        self.lines = tuple(line for line in whole if line)
+        self._ends = self._counted(self.lines, texts[: len(self.lines)])
         if self._end < len(data):
             os.ftruncate(self._fd, self._end)
             os.fsync(self._fd)

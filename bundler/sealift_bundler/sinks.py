@@ -66,10 +66,9 @@ class FileSink:
 
     def close(self) -> None:
         """Sync and close it."""
-        try:
-            self.sync()
-        finally:
-            os.close(self._fd)
+        self.sync()
+        fd, self._fd = self._fd, -1
+        os.close(fd)
 
 
 class MemberSink:
