@@ -39,8 +39,10 @@ class FaultyDisk:
         self.is_off = False
         self._lock = RLock()
         self._real: dict[str, Callable[..., Any]] = {}
-        self._names: dict[Path, set[str]] = {root: set()}
-        self._synced: dict[Path, bytes] = {}
+        # What is there already is synced.
+        folders = {root, *(path for path in root.rglob("*") if path.is_dir())}
+        self._names = {each: {p.name for p in each.iterdir()} for each in folders}
+        self._synced = {path: path.read_bytes() for path in _files(root)}
         self._renamed: list[tuple[Path, Path]] = []
 
     @contextmanager
@@ -106,9 +108,16 @@ class FaultyDisk:
             data, offset = rest
             self._real[name](first, memoryview(data)[: len(data) // 2], offset)
         if self.error:
+            self._drop_unsynced(name, first)
             raise self.error
         self.is_off = True
         raise PowerCutError
+
+    def _drop_unsynced(self, name: str, first: Any) -> None:
+        """Lose what could not be synced, as Linux does: a second sync succeeds."""
+        place = self._place(first)
+        if name == "fsync" and place and place.is_file():
+            place.write_bytes(self._synced.get(place, b""))
 
     def _note(self, name: str, place: Path, rest: tuple[Any, ...]) -> None:
         if name == "fsync" and place.is_dir():

@@ -121,6 +121,16 @@ def test_a_full_disk_says_what_is_missing_and_the_build_goes_on_after_room_is_ma
         assert same(disk, undisturbed)
 
 
+def test_a_disk_that_is_full_to_the_last_byte_keeps_all_that_was_packed(tmp_path, key):
+    files = {f"{n:02}.gguf": noise(f"file {n}", 300 << 10) for n in range(60)}
+    spec = making.weights_spec(tmp_path, "a", files)
+
+    with making.small_disk(tmp_path / "disk", "14m") as disk:
+        full = attempt(spec, key, disk, "--part-size", "1GiB")
+
+        full.expect(27, "is full", "13.", "MiB of packs are kept")
+
+
 def test_a_disk_that_cannot_hold_the_bundle_is_told_before_it_is_packed(tmp_path, key):
     spec = making.weights_spec(tmp_path, "a", {"w.gguf": noise("w", 40 * MIB)})
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from pathlib import Path
 from random import Random
 
@@ -47,9 +48,13 @@ def bundle(folder: Path, *, tar: bool, files=FILES, part=4 * PIECE) -> list[Resu
             for name, pieces in files.items():
                 packer.add(pieces, name=name)
             index = packer.finish()
-        sink = target.create("index.json")
-        sink.write(dump_index(index))
-        sink.close()
+        for name, data in {
+            "SHA256SUMS": repr(sorted(packer.pack_digests.items())).encode(),
+            "index.json": dump_index(index),
+        }.items():
+            sink = target.create(name)
+            sink.write(data)
+            sink.close()
         target.finish()
         target.commit()
     return told
@@ -67,41 +72,76 @@ def calm(folder: Path, **how) -> dict[str, bytes]:
     return contents(folder)
 
 
-def unless_there(out: Path, **how) -> None:
-    """Write the bundle; a run that was cut off at its very end had written it."""
+def finished(out: Path, **how) -> list[Resumed]:
+    """Write the bundle, unless a run that was cut off at its very end had written it.
+
+    Return what was taken over.
+    """
     try:
-        bundle(out, **how)
+        return bundle(out, **how)
     except OutputError as error:
         assert "exists already" in error.message
+        return []
+
+
+def cut_at_every_operation(
+    tmp_path: Path, seed: int, undisturbed: dict[str, bytes], before=None, **how
+) -> None:
+    """Cut the power at each operation in turn; a next run must always finish.
+
+    With seed 0 only the process is killed: the kernel lives on. `before` prepares the
+    place.
+    """
+    random = Random(seed)
+    at, is_over = 0, False
+    while not is_over:
+        at += 1
+        out = tmp_path / f"{at}"
+        out.mkdir()
+        if before:
+            before(out)
+        disk = FaultyDisk(out, at)
+        with disk.in_place():
+            try:
+                bundle(out, **how)
+                is_over = True
+            except PowerCutError:
+                pass
+        if disk.is_off and seed:
+            disk.leave_after_power_cut(random)
+        if (out / "b").exists() or (out / "b.tar").exists():
+            found = {n: x for n, x in contents(out).items() if not n.startswith(".")}
+            assert found == undisturbed, at
+        all_packed = (out / ".b.partial" / "index.json").exists()
+        told = finished(out, **how)
+        assert contents(out) == undisturbed, at
+        if all_packed and not seed:
+            stored = sum(len(x) for n, x in undisturbed.items() if "data-" in n)
+            assert told == [Resumed(stored, 0, "")], at
+    assert at > 30
 
 
 @FORMS
 @pytest.mark.parametrize("seed", range(3))
 def test_a_power_cut_at_any_operation_costs_nothing_but_time(tmp_path, tar, seed):
     undisturbed = calm(tmp_path / "calm", tar=tar)
-    random = Random(seed)
 
-    at, is_over = 0, False
-    while not is_over:
-        at += 1
-        out = tmp_path / f"{at}"
-        out.mkdir()
-        disk = FaultyDisk(out, at)
-        with disk.in_place():
-            try:
-                bundle(out, tar=tar)
-                is_over = True
-            except PowerCutError:
-                pass
-        if disk.is_off and seed:  # else like kill -9: the kernel lives on
-            disk.leave_after_power_cut(random)
-        final = out / ("b.tar" if tar else "b")
-        if final.exists():
-            found = {n: x for n, x in contents(out).items() if not n.startswith(".")}
-            assert found == undisturbed, at
-        unless_there(out, tar=tar)
-        assert contents(out) == undisturbed, at
-    assert at > 30
+    cut_at_every_operation(tmp_path, seed, undisturbed, tar=tar)
+
+
+@FORMS
+@pytest.mark.parametrize("seed", range(2))
+def test_a_power_cut_while_a_changed_source_is_packed_anew_costs_nothing_either(
+    tmp_path, tar, seed
+):
+    new = FILES | {"b.bin": [*FILES["b.bin"][:2], (noise("new", PIECE), 1)]}
+    undisturbed = calm(tmp_path / "calm", tar=tar, files=new)
+    leave_unfinished(tmp_path / "left", tar=tar)
+
+    def before(out: Path) -> None:
+        shutil.copytree(tmp_path / "left", out, dirs_exist_ok=True)
+
+    cut_at_every_operation(tmp_path, seed, undisturbed, before, tar=tar, files=new)
 
 
 @FORMS
@@ -123,7 +163,7 @@ def test_a_disk_that_says_no_at_any_operation_is_told_and_then_continued(
                 is_over = disk.count < at
             except (OutputError, OSError):
                 pass
-        unless_there(out, tar=tar)
+        finished(out, tar=tar)
         assert contents(out) == undisturbed, at
     assert at > 30
 
