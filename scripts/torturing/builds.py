@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from killing import End, run
+from killing import End, Forks, run
 from tally import Tally, Task
 
 NAME = "tortured-1.0.0"
@@ -33,10 +33,10 @@ LIMIT_OF_RUNS = 60
 
 @dataclass(frozen=True)
 class Shop:
-    """A spec with its sources, a key, and how long starting and building take."""
+    """A spec with its sources and a key, and what runs the builds."""
 
     folder: Path
-    image: str | None
+    forks: Forks
 
     @property
     def out(self) -> Path:
@@ -49,9 +49,8 @@ class Shop:
         command += ["--sign-key", self.folder / "key", "--part-size", "8MiB"]
         command += ["--cache", self.folder / "cache", "--progress", "json"]
         env = {"SOURCE_DATE_EPOCH": EPOCH}
-        return run(
-            [*command, *FORMS[form]], self.folder, kill_after=kill_after, env=env
-        )
+        command += FORMS[form]
+        return self.forks.run(command, self.folder, kill_after=kill_after, env=env)
 
     def verify(self, bundle: Path) -> End:
         """Run `sealift verify` on a bundle."""
@@ -63,12 +62,10 @@ def torture(task: Task) -> Tally:
     """Kill builds until there were enough kills; alternate directory and tar."""
     tally = Tally("build")
     with _shop(task.work) as shop:
-        start = run([SEALIFT, "--version"], shop.folder).seconds
         calm = {form: _calm(shop, form, tally) for form in FORMS}
         while tally.kills < task.kills and not tally.torn:
             for form, (digests, seconds) in calm.items():
-                instants = (start * 0.9, seconds * 0.8)
-                _one_bundle(shop, form, task, tally, instants)
+                _one_bundle(shop, form, task, tally, seconds)
                 tally.torn += _compare(_digests(shop.out), digests)
                 shutil.rmtree(shop.out)
             task.say(f"build: {tally.kills} of {task.kills} kills")
@@ -76,12 +73,15 @@ def torture(task: Task) -> Tally:
 
 
 def _one_bundle(
-    shop: Shop, form: str, task: Task, tally: Tally, instants: tuple[float, float]
+    shop: Shop, form: str, task: Task, tally: Tally, seconds: float
 ) -> None:
-    """Run a build, killed again and again, until the bundle is there."""
+    """Run a build, killed again and again, until the bundle is there.
+
+    A build that nobody disturbs takes so many `seconds`, one that goes on fewer.
+    """
     for attempt in range(LIMIT_OF_RUNS + 1):
         calm = attempt == LIMIT_OF_RUNS or tally.kills >= task.kills
-        kill_after = None if calm else task.random.uniform(*instants)
+        kill_after = None if calm else task.random.uniform(0, seconds * 0.9)
         end = shop.build(form, kill_after)
         events = [json.loads(line) for line in end.err.splitlines() if _is_whole(line)]
         tally.resumed += sum(event.get("kept", 0) for event in events)
@@ -165,9 +165,11 @@ def _shop(folder: Path) -> Iterator[Shop]:
         "sealift: 1\nname: tortured\nversion: 1.0.0\nplatform: linux/amd64\n"
         f"models:\n  tiny: {{path: {model}}}\n{images}"
     )
+    forks = Forks()
     try:
-        yield Shop(folder, image if has_image else None)
+        yield Shop(folder, forks)
     finally:
+        forks.close()
         if has_image:
             subprocess.run(["docker", "rmi", image], capture_output=True)
 

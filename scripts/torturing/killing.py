@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import select
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -51,6 +54,54 @@ def run(
     seconds = time.monotonic() - begun
     said, told = (place.read_text("utf-8", "replace") for place in places)
     return End(code, said, told, seconds)
+
+
+class Forks:
+    """Runs `sealift` as `run` does, forked from a process that has imported it."""
+
+    def __init__(self) -> None:
+        program = Path(__file__).with_name("forks.py")
+        self._server = subprocess.Popen(
+            [sys.executable, program],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def run(
+        self,
+        command: Sequence[str | Path],
+        folder: Path,
+        *,
+        kill_after: float | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> End:
+        """Run a command; kill it after some seconds, unless it is done."""
+        places = {name: str(folder / name) for name in ("stdout", "stderr")}
+        order = {"argv": [str(word) for word in command], "env": env or {}, **places}
+        assert self._server.stdin
+        self._server.stdin.write(json.dumps(order).encode() + b"\n")
+        self._server.stdin.flush()
+        pid = self._answer()
+        begun = time.monotonic()
+        if not self._has_ended(HANGS if kill_after is None else kill_after):
+            os.killpg(pid, signal.SIGKILL)
+        code = self._answer()
+        seconds = time.monotonic() - begun
+        said, told = (Path(x).read_text("utf-8", "replace") for x in places.values())
+        return End(None if code == -signal.SIGKILL else code, said, told, seconds)
+
+    def close(self) -> None:
+        """End the process that forks."""
+        self._server.communicate()
+
+    def _answer(self) -> int:
+        assert self._server.stdout
+        return int(self._server.stdout.readline())
+
+    def _has_ended(self, seconds: float) -> bool:
+        ready, _, _ = select.select([self._server.stdout], [], [], seconds)
+        return bool(ready)
 
 
 def _wait(process: subprocess.Popen[bytes], kill_after: float | None) -> int | None:
