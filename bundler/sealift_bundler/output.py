@@ -19,20 +19,23 @@ _UNWRITABLE = (
 
 
 @contextmanager
-def output_faults(directory: Path, left: int = 0) -> Iterator[None]:
+def output_faults(
+    directory: Path, left: int = 0, own: Path | None = None
+) -> Iterator[None]:
     """Turn errors of the system on writing below `directory` into OutputError.
 
-    `left`: the bytes that are still to be written there, at most, if that is known.
+    `left`: the bytes that are still to be written there, at most, if that is known;
+    `own`: the unfinished bundle that is being written.
     """
     try:
         yield
     except OSError as error:
-        raise _told(error, directory, left) from error
+        raise _told(error, directory, left, own) from error
 
 
-def _told(error: OSError, directory: Path, left: int) -> OutputError:
+def _told(error: OSError, directory: Path, left: int, own: Path | None) -> OutputError:
     if error.errno in _FULL:
-        return _full(directory, left)
+        return _full(directory, left, own)
     if error.errno == errno.EFBIG:
         return OutputError(
             f"a file in {directory} has become too large for its file system",
@@ -51,7 +54,7 @@ def _told(error: OSError, directory: Path, left: int) -> OutputError:
     )
 
 
-def _full(directory: Path, left: int) -> OutputError:
+def _full(directory: Path, left: int, own: Path | None) -> OutputError:
     free = shutil.disk_usage(directory).free
     message = f"the disk of {directory} is full: {human(free)} are free"
     hint = "Make room there and run the build again, or choose another place with -o."
@@ -60,10 +63,14 @@ def _full(directory: Path, left: int) -> OutputError:
             f", and up to {human(left)} are left to pack, so up to "
             f"{human(left - free)} are missing"
         )
-    others = [f"{path} ({human(size)})" for path, size in unfinished(directory) if size]
+    others = [
+        f"{path} ({human(size)})"
+        for path, size in unfinished(directory)
+        if size and path != own
+    ]
     if others:
         hint += (
-            f" Unfinished bundles lie there: {', '.join(others)}; remove those that "
+            f" Other unfinished bundles lie there: {', '.join(others)}; remove what "
             "nobody will continue."
         )
     return OutputError(message, hint=hint)

@@ -177,7 +177,8 @@ class Packs:
         self._syncing.close()
 
     def _faults(self) -> AbstractContextManager[None]:
-        return output_faults(self._target.path.parent, self.left)
+        path = self._target.path
+        return output_faults(path.parent, self.left, path)
 
     # What an earlier run has left
 

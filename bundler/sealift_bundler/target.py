@@ -11,7 +11,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
@@ -217,7 +217,9 @@ def open_target(
         try:
             yield target
         except BaseException:
-            target.leave()
+            # The failure that led here is told, not one in tidying up.
+            with suppress(OSError):
+                target.leave()
             raise
 
 

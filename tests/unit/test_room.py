@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
+import making
 import pytest
 from making import noise
 from mixed import weights
@@ -66,9 +67,9 @@ def test_what_cannot_fit_is_refused_with_what_is_missing(tmp_path):
     assert "for 9.0 MiB, to be sure" in refused.value.hint
 
 
-def failing(folder, number: int, left: int = 0) -> OutputError:
+def failing(folder, number: int, left: int = 0, own=None) -> OutputError:
     """Return what is said of an error of the system."""
-    with pytest.raises(OutputError) as told, output_faults(folder, left):
+    with pytest.raises(OutputError) as told, output_faults(folder, left, own):
         raise OSError(number, os.strerror(number))
     return told.value
 
@@ -82,13 +83,15 @@ def test_a_full_disk_says_what_is_missing_and_what_else_lies_there(
     (tmp_path / ".old-1.partial" / "data-0001.pack").write_bytes(bytes(2 * MIB))
     (tmp_path / ".old-2.tar.partial").write_bytes(bytes(MIB))
 
-    told = failing(tmp_path, errno.ENOSPC, left=10 * MIB)
+    own = making.write_files(tmp_path / ".new-1.partial", {"x": b"x"})
+    told = failing(tmp_path, errno.ENOSPC, 10 * MIB, own)
 
     assert "3.0 MiB are free" in told.message
     assert "up to 10.0 MiB are left to pack, so up to 7.0 MiB are missing" in (
         told.message
     )
     assert f"{tmp_path}/.old-1.partial (2.0 MiB)" in told.hint
+    assert str(own) not in told.hint
     assert f"{tmp_path}/.old-2.tar.partial (1.0 MiB)" in told.hint
 
 
