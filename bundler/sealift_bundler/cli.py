@@ -119,7 +119,7 @@ def _tell_interrupted(notes: list[str]) -> None:
     if _wants_json_lines():
         say_json("interrupted", kept=notes, **{"continue": _again()})
         return
-    kept = "; ".join(notes) or "nothing half-done is left"
+    kept = "; ".join(notes) or "this run leaves nothing half-done"
     print(
         f"\ninterrupted; {kept}, downloads are kept. To continue: {_again()}",
         file=sys.stderr,
