@@ -6,6 +6,7 @@ into the packs and gets a manifest that we write.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,6 @@ from sealift_manifests.model import Descriptor, ImageEntry, ImageSource, LayerEn
 from sealift_manifests.preflight.notes import IMAGE_NOTE, image_needs_facts
 from sealift_manifests.preflight.tables import Tables
 from sealift_manifests.references import qualify, read_reference, unique_reference
-from sealift_manifests.verify import Progress
 
 from sealift_bundler import registry
 from sealift_bundler.chunking import CHUNK_SIZE
@@ -30,7 +30,8 @@ from sealift_bundler.image_facts import image_config, image_facts
 from sealift_bundler.insides.layers import LayerView, inodes_of, merged
 from sealift_bundler.insides.needs import ImageConfig, image_needs, with_insides
 from sealift_bundler.leaks.check import check_image
-from sealift_bundler.pack import Packed, Packer
+from sealift_bundler.pack import Packer
+from sealift_bundler.progress import Meter
 from sealift_bundler.registry import LayerFacts, ResolvedImage, verify_layers
 
 
@@ -58,7 +59,7 @@ class PackedImages:
 def pack_images(
     packer: Packer,
     images: Sequence[GatheredImage],
-    progress: Progress,
+    progress: Meter,
     tables: Tables,
 ) -> PackedImages:
     """Pack every image; `tables` say for which GPUs published builds are."""
@@ -73,10 +74,15 @@ def pack_images(
     return PackedImages(tuple(entries), configs, views)
 
 
-def _parts(packer: Packer, image: GatheredImage, progress: Progress) -> _Parts:
-    if image.resolved:
-        return _pack_blobs(packer, image, image.resolved, progress)
-    return _pack_saved(packer, image, progress)
+def _parts(packer: Packer, image: GatheredImage, progress: Meter) -> _Parts:
+    with progress.item(_called(image)):
+        if image.resolved:
+            return _pack_blobs(packer, image, image.resolved, progress)
+        return _pack_saved(packer, image, progress)
+
+
+def _called(image: GatheredImage) -> str:
+    return f"image {image.name}"
 
 
 def _entry(
@@ -114,26 +120,22 @@ def _facts(
 
 
 def _pack_blobs(
-    packer: Packer, image: GatheredImage, resolved: ResolvedImage, progress: Progress
+    packer: Packer, image: GatheredImage, resolved: ResolvedImage, progress: Meter
 ) -> _Parts:
     """Pack what was fetched, after its layers were unpacked and compared."""
     places = image.blobs or {}
 
     def open_blob(digest: Digest) -> BinaryIO:
-        return places[digest].open("rb")
+        return _Counted(places[digest], progress)
 
     facts = verify_layers(
         resolved.config_bytes, resolved.layers, open_blob, image=f"image {image.name}"
     )
     views = tuple(found.view for found in facts)
     check_image(image.name, resolved.config_bytes, views, image.not_secret)
-    packer.add_bytes(resolved.manifest)
-    packed = {
-        blob.digest: packer.add(_file_pieces(places[blob.digest], progress))
-        for blob in resolved.blobs
-    }
-    packer.drain()
-    _check_packed(packed, image)
+    packer.add_bytes(resolved.manifest, _called(image))
+    in_order = {blob.digest: places[blob.digest] for blob in resolved.blobs}
+    _pack_files(packer, image, in_order, progress)
     layers = tuple(map(_layer_entry, resolved.layers, facts))
     return _Parts(
         Descriptor(
@@ -157,7 +159,15 @@ def _layer_entry(layer: registry.Descriptor, found: LayerFacts) -> LayerEntry:
     )
 
 
-def _check_packed(packed: dict[Digest, Packed], image: GatheredImage) -> None:
+def _pack_files(
+    packer: Packer, image: GatheredImage, places: Mapping[Digest, Path], progress: Meter
+) -> None:
+    """Pack blobs from the cache, and expect them to be what they are called."""
+    packed = {
+        digest: packer.add(_file_pieces(path, progress), name=_called(image))
+        for digest, path in places.items()
+    }
+    packer.drain()
     for digest, taken in packed.items():
         if taken.digest != digest:
             raise SourceContentError(
@@ -167,9 +177,9 @@ def _check_packed(packed: dict[Digest, Packed], image: GatheredImage) -> None:
             )
 
 
-def _pack_saved(packer: Packer, image: GatheredImage, progress: Progress) -> _Parts:
+def _pack_saved(packer: Packer, image: GatheredImage, progress: Meter) -> _Parts:
     def store(stream: Readable) -> tuple[Digest, int]:
-        taken = packer.add(_stream_pieces(stream, progress))
+        taken = packer.add(_stream_pieces(stream, progress), name=_called(image))
         packer.drain()
         return taken.digest, taken.size
 
@@ -183,8 +193,8 @@ def _pack_saved(packer: Packer, image: GatheredImage, progress: Progress) -> _Pa
         )
     check_no_secrets(saved.config_bytes, image.secrets, image.name)
     check_image(image.name, saved.config_bytes, saved.views, image.not_secret)
-    packer.add_bytes(saved.manifest_bytes)
-    packer.add_bytes(saved.config_bytes)
+    packer.add_bytes(saved.manifest_bytes, _called(image))
+    packer.add_bytes(saved.config_bytes, _called(image))
     packer.drain()
     return _Parts(
         saved.manifest,
@@ -195,12 +205,25 @@ def _pack_saved(packer: Packer, image: GatheredImage, progress: Progress) -> _Pa
     )
 
 
-def _file_pieces(path: Path, progress: Progress) -> Iterator[tuple[bytes, int]]:
+class _Counted(io.FileIO):
+    """A file that tells how much of it was read."""
+
+    def __init__(self, path: Path, progress: Meter) -> None:
+        super().__init__(path)
+        self._progress = progress
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        self._progress(len(data))
+        return data
+
+
+def _file_pieces(path: Path, progress: Meter) -> Iterator[tuple[bytes, int]]:
     with path.open("rb") as stream:
         yield from _stream_pieces(stream, progress)
 
 
-def _stream_pieces(stream: Readable, progress: Progress) -> Iterator[tuple[bytes, int]]:
+def _stream_pieces(stream: Readable, progress: Meter) -> Iterator[tuple[bytes, int]]:
     while piece := _read_full(stream):
         yield piece, 1
         progress(len(piece))

@@ -24,7 +24,8 @@ from sealift_manifests.parallel import Scratch, ordered_map
 from sealift_manifests.parity import BLOCK, SUFFIX, Parity, ParityFile, group_of
 from sealift_manifests.verify import Progress
 
-from sealift_bundler.target import Sink, Target, open_written
+from sealift_bundler.sinks import Sink
+from sealift_bundler.target import Target, open_written
 
 _AT_ONCE = 2
 """One column is computed while the next is read; computing takes one core at most."""

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -241,3 +242,19 @@ def test_progress_is_called_by_one_thread_at_a_time(
     snapshot(revision, revision.files, tmp_path, progress, endpoint=tiny_hub.endpoint)
 
     assert set(most) == {1}
+
+
+def test_the_files_in_work_are_told(tiny_hub: HubServer, tmp_path: Path):
+    revision = resolved(tiny_hub)
+    begun: list[str] = []
+
+    snapshot(
+        revision,
+        revision.files,
+        tmp_path,
+        lambda size: None,
+        endpoint=tiny_hub.endpoint,
+        item=lambda name: nullcontext(begun.append(name)),
+    )
+
+    assert sorted(begun) == sorted(file.path for file in revision.files)

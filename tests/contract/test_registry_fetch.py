@@ -6,6 +6,7 @@ import os
 import re
 import threading
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -342,3 +343,15 @@ def test_a_blob_that_is_gone_or_refused_is_told_apart(
         pytest.raises(error, match="app"),
     ):
         fetch(find(front.host), tmp_path, policy=QUICK)
+
+
+def test_the_blobs_in_work_are_told(registry, tmp_path):
+    begun: list[str] = []
+
+    paths = fetch(
+        find(registry.host),
+        tmp_path,
+        item=lambda name: nullcontext(begun.append(name)),
+    )
+
+    assert sorted(begun) == sorted(f"blob {digest.short}" for digest in paths)

@@ -127,9 +127,8 @@ class World:
 
     @property
     def bundles(self) -> list[Path]:
-        """What a build has left in its output place."""
-        out = self.folder / "out"
-        return sorted(out.iterdir()) if out.exists() else []
+        """The bundles in the output place; what is kept to go on with is hidden."""
+        return sorted((self.folder / "out").glob("[!.]*"))
 
 
 @pytest.fixture

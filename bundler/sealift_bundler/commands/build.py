@@ -18,6 +18,7 @@ from sealift_bundler.commands.options import (
     Accept,
     InsecureRegistries,
     ParityRatio,
+    ProgressStyle,
     Surveys,
     TablesFile,
     ask_passphrase,
@@ -26,7 +27,7 @@ from sealift_bundler.commands.options import (
     parse_size,
 )
 from sealift_bundler.parity import Ratio
-from sealift_bundler.report import Report, counted
+from sealift_bundler.report import Report, Style, counted
 from sealift_bundler.signing import Signer, signer_from_agent, signer_from_key_file
 from sealift_bundler.surveys import NONE_ACCEPTED
 
@@ -77,6 +78,11 @@ def run(  # long: one parameter for each option
     survey: Surveys = None,
     accept: Accept = None,
     tables: TablesFile = None,
+    fresh: Annotated[
+        bool,
+        typer.Option("--fresh", help="Begin anew where a build was left unfinished."),
+    ] = False,
+    progress: ProgressStyle = Style.AUTO,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Say only the summary.")
     ] = False,
@@ -101,9 +107,10 @@ def run(  # long: one parameter for each option
         parity=Ratio.parse(parity) if parity else None,
         locked=locked,
         update=update,
+        fresh=fresh,
         insecure=frozenset(insecure_registry or ()),
     )
-    built = build(request, Report(quiet=quiet))
+    built = build(request, Report(quiet=quiet, style=progress))
     typer.echo(summary(built, [signer.public_key for signer in request.signers]))
 
 

@@ -14,6 +14,8 @@ import typer
 from sealift_manifests.errors import SigningError, TrustStoreError, UsageError
 from sealift_manifests.trust import Policy, Trust
 
+from sealift_bundler.report import Style
+
 Places = Annotated[
     list[str],
     typer.Argument(help="The bundle's directory or .tar; several when it is spread."),
@@ -74,6 +76,14 @@ ParityRatio = Annotated[
         metavar="M/N",
         help="Make M parity files for each group of up to N packs, such as 1/20: any "
         "M of a group may be lost.",
+    ),
+]
+ProgressStyle = Annotated[
+    Style,
+    typer.Option(
+        "--progress",
+        help="A bar on a terminal (auto), lines of text, or lines of JSON; on standard "
+        "error.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
