@@ -33,6 +33,7 @@ from sealift_manifests.trust import Trust
 from sealift_manifests.verify import verify_payload
 
 from sealift_bundler import __version__
+from sealift_bundler.bases import Bases, read_bases
 from sealift_bundler.compose import Stack
 from sealift_bundler.draft import Draft, draft, resolve_sources
 from sealift_bundler.gather_images import GatheredImage, gather_images, image_pins
@@ -70,7 +71,7 @@ class BuildRequest:
     """What to build and how. `created` is stated in the bundle; sizes are in bytes.
 
     Of the hosts whose surveys are given, none may have a fail that `acceptance` does
-    not take on.
+    not take on. What the bases have is left out.
     """
 
     spec_path: Path
@@ -79,6 +80,7 @@ class BuildRequest:
     cache: Path
     created: datetime
     survey_paths: Sequence[Path] = ()
+    base_paths: Sequence[Path] = ()
     acceptance: Acceptance = NONE_ACCEPTED
     tar: bool = False
     part_size: int = 2**32 - 1
@@ -114,6 +116,7 @@ class _Job:
     place: Workplace
     signers: Sequence[tuple[str, Signer]]
     surveys: Sequence[Survey]
+    bases: Bases
 
 
 @dataclass(frozen=True)
@@ -138,9 +141,10 @@ def build(request: BuildRequest, report: Report) -> Built:
             gather_images(job.spec, job.place, resolved.images),
         )
         clock.lap("gather")
-        with Packer(target, request.part_size) as packer:
+        with Packer(target, request.part_size, job.bases.chunks) as packer:
             manifest, documents = _pack(packer, job, gathered)
             index = packer.finish()
+        index = index._replace(bases=job.bases.used(index, manifest))
         clock.lap("pack")
         judged = _judge(job, needs_of(manifest))
         lock = _lock(job, gathered, manifest)
@@ -183,6 +187,7 @@ def _prepare(
 ) -> _Job:
     """Read spec, stack and lock, so that their faults are told before the work."""
     surveys = read_surveys(request.survey_paths)
+    bases = read_bases(request.base_paths)
     spec = load_spec(request.spec_path)
     stack = load_stack(spec)
     directory = request.spec_path.absolute().parent
@@ -198,7 +203,7 @@ def _prepare(
         epoch=int(request.created.timestamp()),
         report=report,
     )
-    return _Job(request, spec, stack, place, signers, surveys)
+    return _Job(request, spec, stack, place, signers, surveys, bases)
 
 
 def _lock(job: _Job, gathered: _Gathered, manifest: Manifest) -> Lock:
@@ -225,7 +230,7 @@ def _pack(
         taken = [pack_model(packer, model, progress) for model in gathered.models]
         packer.drain()
         finished = [model.finish() for model in taken]
-        images = pack_images(packer, gathered.images, progress)
+        images = pack_images(packer, gathered.images, job.bases, progress)
     models = tuple(entry for entry, _ in finished)
     manifest = Manifest(
         format=FORMAT,

@@ -18,7 +18,14 @@ from typing import Any, Protocol, TypeVar
 from sealift_manifests.codecs import RAW
 from sealift_manifests.digests import Buffer, Digest, digest_of, from_hex
 from sealift_manifests.errors import UsageError
-from sealift_manifests.index import MAX_CHUNK, Chunk, Content, Index, Pack
+from sealift_manifests.index import (
+    MAX_CHUNK,
+    Chunk,
+    Content,
+    Index,
+    Pack,
+    base_chunk,
+)
 from sealift_manifests.parallel import core_count
 
 from sealift_bundler.encode import Encoded, encode
@@ -48,15 +55,15 @@ class Packed:
     """A file that was handed to the packer; valid after `Packer.drain`."""
 
     size: int = 0
-    chunks: list[int] = field(default_factory=list)
+    chunks: list[Digest] = field(default_factory=list)
     measured: Future[Digest] | None = None
-    first: Digest | None = None
+    left_out: bool = False
 
     @property
     def digest(self) -> Digest:
         """The digest of the whole file: that of its chunk, when it has only one."""
         if self.measured is None:
-            return self.first or digest_of(b"")
+            return self.chunks[0] if self.chunks else digest_of(b"")
         return self.measured.result()
 
 
@@ -103,11 +110,17 @@ class _InOrder:
 class Packer:
     """Writes packs of at most `part_size` bytes to `target`.
 
-    `pack_digests` maps each finished pack to the digest of its bytes. Memory that
-    comes from `buffers` is given back to them once it is stored.
+    Chunks in `held` are measured and left out. `pack_digests` maps each finished pack
+    to the digest of its bytes. Memory that comes from `buffers` is given back to them
+    once it is stored.
     """
 
-    def __init__(self, target: Target, part_size: int = MAX_PART_SIZE) -> None:
+    def __init__(
+        self,
+        target: Target,
+        part_size: int = MAX_PART_SIZE,
+        held: frozenset[Digest] = frozenset(),
+    ) -> None:
         if part_size < MAX_CHUNK:
             raise UsageError(
                 f"--part-size is {part_size} bytes; at least {MAX_CHUNK} (8 MiB) "
@@ -123,7 +136,9 @@ class Packer:
         self._stored = _InOrder("measure-pack")
         self._waiting: deque[_Taken] = deque()
         self._settling: deque[tuple[Buffer, list[Future[None]]]] = deque()
-        self._places: dict[Digest, int] = {}
+        self._held = held
+        self._places: set[Digest] = set()
+        self._left_out: dict[Digest, int] = {}
         self._chunks: list[Chunk] = []
         self._packs: list[Pack] = []
         self._contents: list[Packed] = []
@@ -134,13 +149,18 @@ class Packer:
         self.buffers = Buffers()
 
     def add(
-        self, pieces: Iterable[tuple[Buffer, int]], observers: Sequence[Observer] = ()
+        self,
+        pieces: Iterable[tuple[Buffer, int]],
+        observers: Sequence[Observer] = (),
+        *,
+        left_out: bool = False,
     ) -> Packed:
         """Take a file as pieces of (bytes, element width); each at most 8 MiB.
 
-        The buffers must not change afterwards. `observers` see the same bytes.
+        The buffers must not change afterwards. `observers` see the same bytes. A file
+        that is `left_out` is measured and not stored: a host has it whole.
         """
-        packed = Packed()
+        packed = Packed(left_out=left_out)
         self._contents.append(packed)
         rest = iter(pieces)
         first = list(islice(rest, 2))
@@ -172,11 +192,16 @@ class Packer:
         """Close the last pack and return the index of everything added."""
         self.drain()
         self._close_pack()
+        left = {d: size for d, size in self._left_out.items() if d not in self._places}
+        chunks = (*self._chunks, *(base_chunk(*each) for each in left.items()))
+        numbers = {chunk.digest: number for number, chunk in enumerate(chunks)}
         contents = {
-            packed.digest: Content(packed.digest, packed.size, tuple(packed.chunks))
+            packed.digest: Content(
+                packed.digest, packed.size, tuple(numbers[d] for d in packed.chunks)
+            )
             for packed in self._contents
         }
-        return Index(tuple(self._packs), tuple(self._chunks), contents)
+        return Index(tuple(self._packs), chunks, contents)
 
     def __enter__(self) -> Packer:
         return self
@@ -190,29 +215,36 @@ class Packer:
         self, packed: Packed, data: Buffer, width: int, observed: Future[None] | None
     ) -> None:
         packed.size += len(data)
-        measured = self._pool.submit(self._measure, data, width)
+        measure = self._measure_only if packed.left_out else self._measure
+        measured = self._pool.submit(measure, data, width)
         self._waiting.append(_Taken(packed, data, measured, observed))
         if len(self._waiting) >= self._ahead:
             self._store_next()
 
     def _measure(self, data: Buffer, width: int) -> _Measured:
         digest = digest_of(data)
-        if digest in self._places:
+        if digest in self._places or digest in self._held:
             return _Measured(digest, len(data), None, digest)
         encoded = encode(data, width)
         raw = encoded.codec == RAW
         stored_digest = digest if raw else digest_of(encoded.stored)
         return _Measured(digest, len(data), encoded, stored_digest)
 
+    def _measure_only(self, data: Buffer, width: int) -> _Measured:
+        digest = digest_of(data)
+        return _Measured(digest, len(data), None, digest)
+
     def _store_next(self) -> None:
         taken = self._waiting.popleft()
         measured = taken.measured.result()
         users = [taken.observed] if taken.observed else []
-        if measured.digest not in self._places:
-            self._places[measured.digest] = len(self._chunks)
+        digest = measured.digest
+        if taken.packed.left_out or digest in self._held:
+            self._left_out[digest] = measured.size
+        elif digest not in self._places:
+            self._places.add(digest)
             users.append(self._store(measured))
-        taken.packed.first = taken.packed.first or measured.digest
-        taken.packed.chunks.append(self._places[measured.digest])
+        taken.packed.chunks.append(digest)
         self._settling.append((taken.data, users))
         if len(self._settling) > _SETTLING:
             self._settle_next()
@@ -226,7 +258,7 @@ class Packer:
     def _store(self, measured: _Measured) -> Future[None]:
         """Write a chunk; return when the hash of its pack has passed it."""
         encoded = measured.encoded
-        assert encoded is not None, "only a chunk with a place is not encoded"
+        assert encoded is not None, "only a chunk that is not stored is not encoded"
         size = len(encoded.stored)
         sink = self._room_for(size)
         sink.write(encoded.stored)

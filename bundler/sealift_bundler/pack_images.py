@@ -1,23 +1,27 @@
 """Bring images into the packs: fetched blobs as they are, others out of the engine.
 
 What comes from a registry is kept byte for byte. What the engine saves is streamed
-into the packs and gets a manifest that we write.
+into the packs and gets a manifest that we write. For a delta, a layer that hosts have
+is left out whole: an engine gives layers back, not parts of them.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from sealift_manifests.digests import Digest, digest_of
+from docker import DockerClient
+from sealift_manifests.digests import Digest, digest_of, from_hex
 from sealift_manifests.errors import SourceContentError
 from sealift_manifests.model import Descriptor, ImageEntry, ImageSource, LayerEntry
 from sealift_manifests.preflight.notes import IMAGE_NOTE, image_needs_facts
 from sealift_manifests.references import qualify, unique_reference
 from sealift_manifests.verify import Progress
 
+from sealift_bundler.bases import Bases
 from sealift_bundler.chunking import CHUNK_SIZE
 from sealift_bundler.engine.archive import Readable
 from sealift_bundler.engine.build import check_no_secrets
@@ -52,10 +56,10 @@ class PackedImages:
 
 
 def pack_images(
-    packer: Packer, images: Sequence[GatheredImage], progress: Progress
+    packer: Packer, images: Sequence[GatheredImage], bases: Bases, progress: Progress
 ) -> PackedImages:
-    """Pack every image."""
-    packed = [(image, _parts(packer, image, progress)) for image in images]
+    """Pack every image, but for the layers that the bases have."""
+    packed = [(image, _parts(packer, image, bases, progress)) for image in images]
     configs = {
         image.name: image_config(parts.config, image.name) for image, parts in packed
     }
@@ -63,10 +67,12 @@ def pack_images(
     return PackedImages(tuple(entries), configs)
 
 
-def _parts(packer: Packer, image: GatheredImage, progress: Progress) -> _Parts:
+def _parts(
+    packer: Packer, image: GatheredImage, bases: Bases, progress: Progress
+) -> _Parts:
     if image.resolved:
-        return _pack_blobs(packer, image, image.resolved, progress)
-    return _pack_saved(packer, image, progress)
+        return _pack_blobs(packer, image, image.resolved, bases, progress)
+    return _pack_saved(packer, image, bases, progress)
 
 
 def _entry(image: GatheredImage, parts: _Parts, how: ImageConfig) -> ImageEntry:
@@ -92,7 +98,11 @@ def _facts(image: GatheredImage, parts: _Parts, how: ImageConfig) -> dict[str, A
 
 
 def _pack_blobs(
-    packer: Packer, image: GatheredImage, resolved: ResolvedImage, progress: Progress
+    packer: Packer,
+    image: GatheredImage,
+    resolved: ResolvedImage,
+    bases: Bases,
+    progress: Progress,
 ) -> _Parts:
     """Pack what was fetched, after its layers were unpacked and compared."""
     places = image.blobs or {}
@@ -103,13 +113,6 @@ def _pack_blobs(
     facts = verify_layers(
         resolved.config_bytes, resolved.layers, open_blob, image=f"image {image.name}"
     )
-    packer.add_bytes(resolved.manifest)
-    packed = {
-        blob.digest: packer.add(_file_pieces(places[blob.digest], progress))
-        for blob in resolved.blobs
-    }
-    packer.drain()
-    _check_packed(packed, image)
     layers = tuple(
         LayerEntry(
             layer.media_type,
@@ -120,6 +123,17 @@ def _pack_blobs(
         )
         for layer, found in zip(resolved.layers, facts, strict=True)
     )
+    left_out = {layer.digest for layer in layers if bases.gives(layer)}
+    packer.add_bytes(resolved.manifest)
+    packed = {
+        blob.digest: packer.add(
+            _file_pieces(places[blob.digest], progress),
+            left_out=blob.digest in left_out,
+        )
+        for blob in resolved.blobs
+    }
+    packer.drain()
+    _check_packed(packed, image)
     return _Parts(
         Descriptor(
             resolved.media_type, resolved.manifest_digest, len(resolved.manifest)
@@ -142,13 +156,21 @@ def _check_packed(packed: dict[Digest, Packed], image: GatheredImage) -> None:
             )
 
 
-def _pack_saved(packer: Packer, image: GatheredImage, progress: Progress) -> _Parts:
-    def store(stream: Readable) -> tuple[Digest, int]:
-        taken = packer.add(_stream_pieces(stream, progress))
-        packer.drain()
-        return taken.digest, taken.size
-
+def _pack_saved(
+    packer: Packer, image: GatheredImage, bases: Bases, progress: Progress
+) -> _Parts:
     with open_engine() as client:
+        given = _given_layers(client, image, bases)
+
+        def store(stream: Readable) -> tuple[Digest, int]:
+            expected = given.pop(0) if given else None
+            pieces = _stream_pieces(stream, progress)
+            taken = packer.add(pieces, left_out=expected is not None)
+            packer.drain()
+            if expected not in (None, taken.digest):
+                raise _changed_layers(image)
+            return taken.digest, taken.size
+
         saved = save_image(client, image.reference, image.platform, store)
     check_no_secrets(saved.config_bytes, image.secrets, image.name)
     packer.add_bytes(saved.manifest_bytes)
@@ -160,6 +182,40 @@ def _pack_saved(packer: Packer, image: GatheredImage, progress: Progress) -> _Pa
         saved.config.media_type,
         saved.layers,
         saved.views,
+    )
+
+
+def _given_layers(
+    client: DockerClient, image: GatheredImage, bases: Bases
+) -> list[Digest | None]:
+    """Return which layers hosts have, in the order in which the engine saves them.
+
+    Only a layer that was read to its end is known, and by then it would be stored: with
+    a base that has layers, the image is saved twice, and measured the first time.
+    """
+    if not bases.have_layers:
+        return []
+    order: list[Digest] = []
+
+    def measure(stream: Readable) -> tuple[Digest, int]:
+        state, size = hashlib.sha256(), 0
+        for piece, _ in _stream_pieces(stream, lambda _: None):
+            state.update(piece)
+            size += len(piece)
+        order.append(from_hex(state.hexdigest()))
+        return order[-1], size
+
+    saved = save_image(client, image.reference, image.platform, measure)
+    held = {layer.digest for layer in saved.layers if bases.gives(layer)}
+    return [digest if digest in held else None for digest in order]
+
+
+def _changed_layers(image: GatheredImage) -> SourceContentError:
+    return SourceContentError(
+        f"the engine saved the layers of image {image.name} in another order the "
+        "second time",
+        hint="Let nothing change the image meanwhile, and build again; or build "
+        "without --base.",
     )
 
 

@@ -17,6 +17,7 @@ from sealift_installer.commands import (
     gpu_check,
     install,
     preflight,
+    receipt,
     start,
     status,
     stop,
@@ -40,6 +41,7 @@ COMMANDS = {
     "stop": stop,
     "status": status,
     "audit": audit,
+    "receipt": receipt,
     "uninstall": uninstall,
 }
 

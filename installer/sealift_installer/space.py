@@ -15,6 +15,8 @@ from sealift_manifests.model import ImageEntry, ModelEntry
 from sealift_manifests.sizes import human
 from sealift_manifests.trees import tree_of
 
+from sealift_installer.image_recovery import Recovery
+
 METADATA = 4 << 20
 """Bytes set aside for directories, the release's files and the ledger."""
 
@@ -75,6 +77,16 @@ def image_need(root_dir: str, image: ImageEntry) -> Need:
     """
     unpacked = sum(layer.diff_size for layer in image.layers)
     return Need(root_dir, image.size + unpacked, 0, f"image {image.name}")
+
+
+def recovery_need(root_dir: str, name: str, recovery: Recovery) -> Need:
+    """Return what the engine needs for a time to give layers of other images back.
+
+    It assembles the image that it exports, and keeps what passes into the archive.
+    """
+    exports = [sum(x.diff_size for x in source.layers) for source in recovery.sources]
+    size = max(exports) + recovery.plain_size
+    return Need(root_dir, size, 0, f"layers taken back for image {name}")
 
 
 def shortages(

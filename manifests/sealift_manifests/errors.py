@@ -170,6 +170,13 @@ class PreflightError(SealiftError):
     exit_code = 30
 
 
+class BaseMissingError(SealiftError):
+    """The host lacks some of the release that a delta builds on."""
+
+    slug = "base-missing"
+    exit_code = 31
+
+
 # 4x: changes to the host
 
 

@@ -85,7 +85,8 @@ def verify_outline(bundle: Bundle, digests: Iterable[Digest]) -> None:
     there in full size.
     """
     chunks, contents = bundle.index.chunks, bundle.index.contents
-    packs = {chunks[n].pack for digest in digests for n in contents[digest].chunks}
+    wanted = (chunks[n] for digest in digests for n in contents[digest].chunks)
+    packs = {chunk.pack for chunk in wanted if not chunk.is_base}
     _, faults = _present_packs(bundle, sorted(packs))
     _refuse((*_small_files(bundle), *faults), "Nothing was changed.")
 

@@ -69,6 +69,15 @@ def run(  # long: one parameter for each option
     ] = None,
     insecure_registry: InsecureRegistries = None,
     survey: Surveys = None,
+    base: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--base",
+            metavar="RECEIPT|BUNDLE",
+            help="Leave out what hosts have: what `receipt` wrote on one, or a bundle "
+            "that all have (its packs may be missing). May be repeated.",
+        ),
+    ] = None,
     accept: Accept = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Say only the summary.")
@@ -87,6 +96,7 @@ def run(  # long: one parameter for each option
         cache=cache or default_cache(),
         created=creation_time(),
         survey_paths=survey or (),
+        base_paths=base or (),
         acceptance=acceptance_of(accept or ()),
         tar=tar,
         part_size=parse_size(part_size),
@@ -119,6 +129,7 @@ def summary(built: Built, keys: Sequence[PublicKey]) -> str:
             *contents,
             f"  stored     {human(built.stored_size)} of {human(built.plain_size)} "
             f"({ratio:.3f}) in {packs}, read back and verified",
+            *_delta_lines(built),
             f"  times      {times}",
             *(
                 f"  will run   on {each.survey.label}: {count(each.findings)}"
@@ -132,6 +143,17 @@ def summary(built: Built, keys: Sequence[PublicKey]) -> str:
             "  python3 -I -B sealift-installer.pyz install BUNDLE --key FILE.pub",
         ]
     )
+
+
+def _delta_lines(built: Built) -> list[str]:
+    """Return what was left out, and what a host must have for it."""
+    left = [chunk.size for chunk in built.index.chunks if chunk.is_base]
+    if not left:
+        return []
+    return [
+        f"  left out   {human(sum(left))}, which a host must have:",
+        *(f"  builds on  {base}" for base in built.index.bases),
+    ]
 
 
 def _signers(key_files: list[Path], agent_keys: list[str]) -> list[Signer]:

@@ -7,19 +7,16 @@ from datetime import UTC, datetime
 import typer
 from sealift_manifests import records
 from sealift_manifests.bundle import Bundle, open_bundle
-from sealift_manifests.errors import UntrustedKeyError
 from sealift_manifests.media import Media
 from sealift_manifests.model import Manifest
 from sealift_manifests.preflight.diff import surveys_of
 from sealift_manifests.preflight.notes import needs_of
-from sealift_manifests.roots import read_signatures
 from sealift_manifests.sizes import human
-from sealift_manifests.sshsig import verify_sshsig
-from sealift_manifests.sums import MAX_SUMS, SUMS_NAME
-from sealift_manifests.trust import NAMESPACE, Trust
+from sealift_manifests.trust import Trust
 
 from sealift_bundler.commands.options import on_bundle, print_json
 from sealift_bundler.needs_text import needs_lines
+from sealift_bundler.opening import signers_of
 from sealift_bundler.report import counted
 
 
@@ -32,7 +29,7 @@ def run(places: list[str], trust: Trust, *, as_json: bool) -> None:
     trusted = not trust.is_empty
     with Media(places) as media:
         opened = open_bundle(
-            media, trust if trusted else _signers_of(media), datetime.now(UTC)
+            media, trust if trusted else signers_of(media), datetime.now(UTC)
         )
     if as_json:
         print_json(
@@ -42,6 +39,7 @@ def run(places: list[str], trust: Trust, *, as_json: bool) -> None:
             signer_trusted=trusted,
             needs=records.encode(needs_of(opened.manifest)),
             packs=[pack._asdict() for pack in opened.index.packs],
+            builds_on=[base._asdict() for base in opened.index.bases],
         )
     else:
         typer.echo(describe(opened, trusted=trusted))
@@ -63,6 +61,7 @@ def describe(bundle: Bundle, *, trusted: bool) -> str:
         f"  root       {bundle.root}",
         f"  size       {human(stored)} in {counted(len(index.packs), 'pack')}, "
         f"{human(plain)} installed",
+        *(f"  builds on  {base}" for base in index.bases),
     ]
     for model in manifest.models:
         source = model.source
@@ -94,19 +93,3 @@ def _host_lines(manifest: Manifest) -> list[str]:
     if surveys:
         lines.append(f"  judged for the hosts of surveys {surveys}")
     return lines
-
-
-def _signers_of(media: Media) -> Trust:
-    """Return trust in whoever signed: to look inside, never to install."""
-    root = media.open(SUMS_NAME).read_all(MAX_SUMS)
-    keys = [
-        verify_sshsig(armored, root, NAMESPACE).fingerprint
-        for name, armored in read_signatures(media, media.places).items()
-        if not name.endswith(".p384.sig")
-    ]
-    if not keys:
-        raise UntrustedKeyError(
-            f"{', '.join(media.places)} is not signed",
-            hint="Every Sealift bundle is. Copy it again with its .sig files.",
-        )
-    return Trust.from_fingerprints(keys)

@@ -38,6 +38,7 @@ def run(places: list[str], trust: Trust, *, as_json: bool) -> None:
             signed_by=signers,
             size=total,
             unlisted=list(unlisted),
+            builds_on=[base._asdict() for base in opened.index.bases],
         )
         return
     typer.echo(
@@ -45,5 +46,7 @@ def run(places: list[str], trust: Trust, *, as_json: bool) -> None:
         f"{counted(len(opened.index.packs), 'pack')}, signed by {', '.join(signers)}"
     )
     typer.echo(f"root {opened.root}")
+    for base in opened.index.bases:
+        typer.echo(f"builds on {base}")
     if unlisted:
         typer.echo(f"not part of the bundle, nobody signed: {', '.join(unlisted)}")

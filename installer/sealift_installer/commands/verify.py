@@ -42,6 +42,7 @@ def run(args: Namespace, host: Host) -> Result:
         f"{len(bundle.index.packs)} packs, signed by {', '.join(signers)}\n"
         f"root {bundle.root}"
     )
+    text += "".join(f"\nbuilds on {base}" for base in bundle.index.bases)
     return text, {
         "bundle": manifest.name,
         "version": manifest.version,
@@ -50,4 +51,5 @@ def run(args: Namespace, host: Host) -> Result:
         "signed_by": signers,
         "size": total,
         "unlisted": list(unlisted),
+        "builds_on": [base._asdict() for base in bundle.index.bases],
     }
