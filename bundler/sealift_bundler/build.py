@@ -270,7 +270,7 @@ def _describe(
     files[MANIFEST_NAME] = dump_manifest(manifest)
     files[INDEX_NAME] = dump_index(index)
     files[INSTALLER_NAME] = installer_bytes()
-    files[GUIDE_NAME] = install_guide(manifest, signers)
+    files[GUIDE_NAME] = install_guide(manifest, index.bases, signers)
     digests = {name: data for name, data in others.items() if isinstance(data, Digest)}
     digests |= {name: digest_of(data) for name, data in files.items()}
     check_consistent(manifest, index, digests)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sealift_manifests.index import BaseRelease
 from sealift_manifests.model import Manifest
 from sealift_manifests.sshsig import P384
 from sealift_manifests.trust import NAMESPACE
@@ -11,9 +12,16 @@ from sealift_manifests.trust import NAMESPACE
 from sealift_bundler.signing import Signer
 
 
-def install_guide(manifest: Manifest, signers: Sequence[tuple[str, Signer]]) -> bytes:
+def install_guide(
+    manifest: Manifest,
+    bases: Sequence[BaseRelease],
+    signers: Sequence[tuple[str, Signer]],
+) -> bytes:
     """Return INSTALL.md. `signers` are (name in the signature file, signer) pairs."""
-    parts = [_HEAD, _contents(manifest), _trust(signers), _verify(signers), _INSTALL]
+    parts = [_HEAD, _contents(manifest)]
+    if bases:
+        parts.append(_DELTA.replace("{bases}", "\n".join(f"- {b}" for b in bases)))
+    parts += [_trust(signers), _verify(signers), _INSTALL]
     if manifest.stack:
         parts.append(_START)
     parts += [_audit(manifest, signers), _TROUBLE]
@@ -91,6 +99,14 @@ _HEAD = """
 A Sealift bundle, serial {serial}, built {created}. It holds:
 """
 
+_DELTA = """
+It is a **delta**: what the host has already is left out. It builds on
+
+{bases}
+
+and `install` says so, before it changes anything, on a host that lacks some of that.
+"""
+
 _TRUST = """
 ## 1. Know whom to trust
 
@@ -163,7 +179,7 @@ _TROUBLE = """
 ## When something is wrong
 
 Every message names what is wrong, where, and what to do next; the exit code says
-what kind it is: 10-18 the bundle is not trusted or damaged, 30 the host lacks
+what kind it is: 10-18 the bundle is not trusted or damaged, 30-31 the host lacks
 something, 40-45 a change did not work, 50 the audit found drift. A damaged pack is
 named with its byte range: copy that one file again. Nothing half-done is left in
 the way: run the same command again.

@@ -132,7 +132,7 @@ def _export(
         try:
             stream = stack.enter_context(open_export(source))
         except EngineRefusedError as refusal:
-            # Graph drivers compare each file with what they noted when they unpacked it.
+            # Graph drivers compare each file with what they unpacked once.
             what = f"image {source.reference} ({refusal.message})"
             raise _not_given(what) from refusal
         yield from passage.take(stream, source)

@@ -1,7 +1,7 @@
 """An image of which one layer changed: only that layer travels.
 
-The other layers come out of the engine, on this host's real one. A graph driver gives
-plain tars where the bundle has gzip, and that is sound: the config names the plain ones.
+The other layers come out of the engine, here a real one. A graph driver gives plain
+tars where the bundle has gzip, and that is sound: the config names the plain ones.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from making import (
     clear_engine,
     in_engine,
     noise,
-    sealift,
 )
 from registries import MadeLayer, Registry, make_image, make_layer, running_registry
 
