@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import FrozenSet, Tuple
+from typing import FrozenSet, Tuple, Union
 
 from sealift_manifests import records, strictjson
 from sealift_manifests.digests import Digest
@@ -147,7 +147,7 @@ class Held:
         """Whether the engine gives any layer back."""
         return bool(self._blobs or self._plain)
 
-    def gives(self, layer: LayerEntry) -> bool:
+    def gives(self, layer: Union[LayerEntry, HeldLayer]) -> bool:
         """Say whether the engine of that host gives this layer of another image."""
         return layer.digest in self._blobs or layer.diff_id in self._plain
 

@@ -305,3 +305,20 @@ def test_what_is_no_base_is_refused_before_the_work(made, code, words, shop, tmp
     outcome = sealift("build", spec, "--sign-key", shop.key.private, "--base", base)
 
     outcome.expect(code, words, str(base))
+
+
+def test_diff_tells_what_changed_between_bundles_and_since_a_receipt(
+    shop, first, delta
+):
+    for old in (first, shop.receipt(first)):
+        told = sealift("diff", old, delta).expect(0, "acme 1 -> acme 2")
+        told.expect(0, "changed  model.safetensors: 293.0 KiB new of 879.2 KiB")
+        told.expect(0, "model      tiny changed: 1 file as before")
+    facts = sealift("diff", first, delta, "--json").expect(0).facts
+
+    assert facts["new"] == SIZE + len("two")
+    assert [f["path"] for f in facts["models"][0]["files"]] == [
+        "model.safetensors",
+        "notes.txt",
+    ]
+    sealift("diff", delta, delta).expect(0, "nothing changed")
