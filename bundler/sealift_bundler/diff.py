@@ -178,7 +178,9 @@ def compare(old: Side, new: Side) -> Difference:
         stack=tuple(stack),
         needs_added=_without(after or (), before or ()) if known else (),
         needs_removed=_without(before or (), after or ()) if known else (),
-        size=sum(part.size for part in (*models, *images, *(new.stack or {}).values())),
+        size=sum(model.size for model in models)
+        + sum(image.size for image in images)
+        + sum(file.size for file in (new.stack or {}).values()),
         new=count.total,
     )
 

@@ -33,6 +33,7 @@ from sealift_bundler.insides.layers import LayerView, merged
 from sealift_bundler.insides.needs import ImageConfig, image_needs, with_insides
 from sealift_bundler.pack import Packed, Packer
 from sealift_bundler.registry import ResolvedImage, verify_layers
+from sealift_bundler.registry.check import LayerFacts
 
 
 @dataclass(frozen=True)
@@ -113,16 +114,7 @@ def _pack_blobs(
     facts = verify_layers(
         resolved.config_bytes, resolved.layers, open_blob, image=f"image {image.name}"
     )
-    layers = tuple(
-        LayerEntry(
-            layer.media_type,
-            layer.digest,
-            layer.size,
-            found.diff_id,
-            found.uncompressed_size,
-        )
-        for layer, found in zip(resolved.layers, facts, strict=True)
-    )
+    layers = _layer_entries(resolved, facts)
     left_out = {layer.digest for layer in layers if bases.gives(layer)}
     packer.add_bytes(resolved.manifest)
     packed = {
@@ -143,6 +135,21 @@ def _pack_blobs(
         layers,
         tuple(found.view for found in facts),
         resolved.index_digest,
+    )
+
+
+def _layer_entries(
+    resolved: ResolvedImage, facts: Sequence[LayerFacts]
+) -> tuple[LayerEntry, ...]:
+    return tuple(
+        LayerEntry(
+            layer.media_type,
+            layer.digest,
+            layer.size,
+            found.diff_id,
+            found.uncompressed_size,
+        )
+        for layer, found in zip(resolved.layers, facts, strict=True)
     )
 
 

@@ -19,16 +19,7 @@ from mixed import mixed_model
 from sealift_manifests.bundle import Bundle, open_bundle, read_document
 from sealift_manifests.digests import Digest, digest_of
 from sealift_manifests.errors import DigestMismatchError, SealiftError, UnsafePathError
-from sealift_manifests.index import (
-    BaseRelease,
-    Chunk,
-    Content,
-    Index,
-    Pack,
-    base_chunk,
-    dump_index,
-    parse_index,
-)
+from sealift_manifests.index import Chunk, Content, Index, Pack, dump_index, parse_index
 from sealift_manifests.media import Media, MediaFile
 from sealift_manifests.model import (
     BUNDLE_TYPE,
@@ -62,9 +53,6 @@ NOW = datetime(2026, 2, 1, tzinfo=UTC)
 digests = st.binary(max_size=8).map(digest_of)
 sizes = st.integers(0, 2**53 - 1)
 labels = st.from_regex(r"[a-z0-9]([a-z0-9_-]{0,9}[a-z0-9])?", fullmatch=True)
-base_releases = st.builds(
-    BaseRelease, labels, labels, st.integers(1, 2**53 - 1), digests
-)
 parts = st.text(
     st.characters(exclude_categories=("C",), exclude_characters="/\\"),
     min_size=1,
@@ -181,10 +169,6 @@ def indexes(draw: Any) -> Index:
             chunks.append(Chunk(plain, size, codec, width, *place))
             offset += stored_size
         packs.append(Pack(f"data-{number + 1:04}.pack", offset))
-    bases = draw(st.lists(base_releases, max_size=2, unique=True))
-    for _ in range(draw(st.integers(1, 3)) if bases else 0):
-        plain = digest_of(b"chunk %d" % len(chunks))
-        chunks.append(base_chunk(plain, draw(st.integers(1, 8 << 20))))
     most = 5 if chunks else 0
     pick = st.lists(st.integers(0, max(len(chunks) - 1, 0)), max_size=most)
     contents: dict[Digest, Content] = {}
@@ -194,7 +178,7 @@ def indexes(draw: Any) -> Index:
             (digest,) = [chunks[n].digest for n in numbers] or [digest_of(b"")]
         size = sum(chunks[n].size for n in numbers)
         contents[digest] = Content(digest, size, numbers)
-    return Index(tuple(packs), tuple(chunks), contents, tuple(bases))
+    return Index(tuple(packs), tuple(chunks), contents)
 
 
 @given(manifests())
