@@ -173,7 +173,7 @@ def parse_sums(data: bytes) -> dict[str, str]:  # 4
     return {row[2]: "sha256:" + row[1] for row in rows if row}
 
 
-def load(data: bytes) -> Any:  # 7
+def load(data: bytes, features: frozenset[str] = frozenset()) -> Any:  # 7
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         need(len({key.casefold() for key, _ in pairs}) == len(pairs), "same key twice")
         return dict(pairs)
@@ -194,7 +194,8 @@ def load(data: bytes) -> Any:  # 7
     )
     json.dumps(value, ensure_ascii=False).encode("utf-8")  # no half surrogates
     need(type(value) is dict and type(value.get("format")) is int, "format")
-    need(value["format"] == 1 and not value.get("features"), "another reader is needed")
+    known = value["format"] == 1 and set(value.get("features", [])) <= features
+    need(known, "another reader is needed")
     return value
 
 
@@ -231,10 +232,17 @@ def decode(chunk: Mapping[str, Any], stored: bytes) -> bytes:  # 10
 
 
 def check_places(index: Mapping[str, Any]) -> None:  # 9
-    need(set(index) - {"features"} == {"format", "packs", "chunks", "contents"}, "keys")
+    keys = {"format", "packs", "chunks", "contents"}
+    stored = [c for c in index["chunks"] if c["codec"] != "base"]
+    left = index["chunks"][len(stored) :]
+    delta = "base" in index.get("features", [])
+    need(set(index) - {"features"} == keys | ({"bases"} if delta else set()), "keys")
+    need(delta == bool(left) == bool(index.get("bases")), "left out without a base")
+    need(all(set(c) == {"codec", "digest", "size"} for c in left), "left out")
+    need(all(0 < c["size"] <= CHUNK for c in left), "size of chunk")
     places = [(n, pack["size"]) for n, pack in enumerate(index["packs"])]
     at = {n: 0 for n, _ in places}
-    for before, chunk in zip([None, *index["chunks"]], index["chunks"], strict=False):
+    for before, chunk in zip([None, *stored], stored, strict=False):
         need(0 < chunk["size"] <= CHUNK, "size of chunk")
         need(not before or before["pack"] <= chunk["pack"], "order of packs")
         need(at.get(chunk["pack"]) == chunk["offset"], "gap or overlap")
@@ -248,16 +256,21 @@ def check_places(index: Mapping[str, Any]) -> None:  # 9
 class Bundle:
     """A bundle whose signature, list, manifest and index are accepted.
 
-    `trusted` are key blobs, as base64 in a .pub file has them.
+    `trusted` are key blobs, as base64 in a .pub file has them. `base` has the plain
+    bytes of chunks that a delta leaves out, by digest.
     """
 
-    def __init__(self, path: Path, trusted: set[bytes]) -> None:
+    def __init__(
+        self, path: Path, trusted: set[bytes], base: Mapping[str, bytes] | None = None
+    ) -> None:
+        self.base = base or {}
         self.files = find(path)
         sums = whole(self.files, "SHA256SUMS", 4 << 20)
         check_signed(self.files, sums, trusted)
         self.sums = parse_sums(sums)
         self.manifest = load(self.document("manifest.json", 256 << 20))
-        self.index = load(self.document("index.json", 1 << 30))
+        index = self.document("index.json", 1 << 30)
+        self.index = load(index, frozenset({"base"}))
         need(self.manifest["type"] == "sealift-bundle", "type")
         check_places(self.index)
         self.contents = {c["digest"]: c for c in self.index["contents"]}
@@ -291,6 +304,11 @@ class Bundle:
         """Yield a content chunk by chunk, each checked before it is decoded."""
         for number in self.contents[wanted]["chunks"]:
             chunk = self.index["chunks"][number]
+            if chunk["codec"] == "base":
+                data = self.base.get(chunk["digest"], b"")
+                need(digest(data) == chunk["digest"], "the base lacks a chunk")
+                yield data
+                continue
             pack = self.index["packs"][chunk["pack"]]["name"]
             stored = read(self.files, pack, chunk["offset"], chunk["stored_size"])
             need(digest(stored) == chunk["stored_digest"], f"{pack} is damaged")

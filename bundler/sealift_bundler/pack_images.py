@@ -32,8 +32,7 @@ from sealift_bundler.image_facts import image_config, image_facts
 from sealift_bundler.insides.layers import LayerView, merged
 from sealift_bundler.insides.needs import ImageConfig, image_needs, with_insides
 from sealift_bundler.pack import Packed, Packer
-from sealift_bundler.registry import ResolvedImage, verify_layers
-from sealift_bundler.registry.check import LayerFacts
+from sealift_bundler.registry import LayerFacts, ResolvedImage, verify_layers
 
 
 @dataclass(frozen=True)
