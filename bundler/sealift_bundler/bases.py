@@ -137,8 +137,9 @@ def read_receipt_or_bundle(path: Path) -> Receipt | Bundle:
 
     A bundle needs no packs. Raises UsageError for what is neither.
     """
-    if path.is_file() and _begins_like_json(path):
-        return parse_receipt(_receipt_bytes(path), str(path))
+    data = _receipt_bytes(path) if path.is_file() else None
+    if data is not None:
+        return parse_receipt(data, str(path))
     try:
         with Media([str(path)]) as media:
             return open_to_look(media)
@@ -150,16 +151,20 @@ def read_receipt_or_bundle(path: Path) -> Receipt | Bundle:
         ) from error
 
 
-def _begins_like_json(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(1) == b"{"
-
-
-def _receipt_bytes(path: Path) -> bytes:
-    size = path.stat().st_size
-    if size > MAX_RECEIPT:
-        raise ManifestError(
-            f"{path} has {size} bytes, too many for a receipt",
-            hint="Take the receipt on the host again.",
-        )
-    return path.read_bytes()
+def _receipt_bytes(path: Path) -> bytes | None:
+    """Return a file that begins as JSON does, or None for another."""
+    try:
+        with path.open("rb") as file:
+            if file.read(1) != b"{":
+                return None
+            if path.stat().st_size > MAX_RECEIPT:
+                raise ManifestError(
+                    f"{path} is too large for a receipt",
+                    hint="Take the receipt on the host again.",
+                )
+            return path.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be read: {error.strerror}",
+            hint="Name a receipt or a bundle that this user may read.",
+        ) from error

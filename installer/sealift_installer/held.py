@@ -7,7 +7,7 @@ read, so an index that lies, or a file that was changed, is found out then.
 from __future__ import annotations
 
 import os
-from typing import Dict, Iterable, Iterator, Set, Tuple
+from typing import Callable, Dict, Iterable, Iterator, Set, Tuple
 
 from sealift_manifests.bundle import INDEX_NAME, Bundle, base_missing
 from sealift_manifests.digests import Digest
@@ -24,8 +24,13 @@ from sealift_installer.store import is_stored
 _SHOWN = 8
 
 
-def readable_releases(layout: Layout) -> Iterator[Tuple[Release, Index]]:
-    """Yield the releases whose manifest and index still read, those in use first."""
+def readable_releases(
+    layout: Layout, tell: Callable[[str], None] = lambda text: None
+) -> Iterator[Tuple[Release, Index]]:
+    """Yield the releases whose manifest and index still read, those in use first.
+
+    `tell` is told why others are left out.
+    """
     found = []
     for bundle in releases.bundles_with_releases(layout):
         current = releases.current_path(layout, bundle)
@@ -38,8 +43,9 @@ def readable_releases(layout: Layout) -> Iterator[Tuple[Release, Index]]:
         try:
             release = releases.read_release(path)
             index = parse_index(release.document(INDEX_NAME))
-        except SealiftError:
-            continue  # The audit tells of it; here it only has nothing to give.
+        except SealiftError as error:
+            tell(f"left out: {error.message}")
+            continue
         yield release, index
 
 

@@ -59,10 +59,15 @@ class Recovery:
     exact: bool
 
     @property
-    def plain_size(self) -> int:
+    def passing(self) -> int:
         """Bytes that pass from the exports into the archive."""
         sizes = {self.key(layer): self.size(layer) for layer in self.layers}
         return sum(sizes.values())
+
+    def archive_size(self, image: ImageEntry) -> int:
+        """Return the bytes of all blobs and layers in the archive of `image`."""
+        taken = {layer.digest: layer.size for layer in self.layers}
+        return image.size - sum(taken.values()) + self.passing
 
     def key(self, layer: LayerEntry) -> Digest:
         """Return the digest by which the engine gives this layer."""

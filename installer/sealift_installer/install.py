@@ -195,10 +195,11 @@ def check_before(
     block = space.probe(host.layout.state).block
     needs = [space.weights_need(host.layout.state, plan.contents, plan.trees, block)]
     if facts and facts.is_local and os.path.isdir(facts.root_dir):
-        needs += [space.image_need(facts.root_dir, image) for image in plan.images]
         needs += [
-            space.recovery_need(facts.root_dir, name, recovery)
-            for name, recovery in taken_back.items()
+            space.recovery_need(facts.root_dir, image, taken_back[image.name])
+            if image.name in taken_back
+            else space.image_need(facts.root_dir, image)
+            for image in plan.images
         ]
     space.check_space(needs)
     if stack:
@@ -248,8 +249,9 @@ def _load(
 ) -> None:
     """Load an image. One that is there was found damaged: the engine would keep it."""
     engine = host.engine
+    size = recovery.archive_size(image) if recovery else image.size
     replaced = remove_image(engine, image)
-    with host.report.progress(f"loading image {image.name}", image.size) as progress:
+    with host.report.progress(f"loading image {image.name}", size) as progress:
         load_image(engine, image, bundle.read_content, progress, recovery)
     faults = audit_image(host.engine, image) if replaced else []
     if faults:

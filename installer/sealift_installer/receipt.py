@@ -40,9 +40,11 @@ def take_receipt(host: Host, name: Optional[str], *, layers: bool) -> Receipt:
     are read to their end.
     """
     facts = host.engine.probe() if layers else None
+    if layers and facts is None:
+        host.report.step("no engine answers: images are left out")
     seen: Set[Digest] = set()
     held = []
-    for release, index in readable_releases(host.layout):
+    for release, index in readable_releases(host.layout, host.report.step):
         if name in (None, release.manifest.name):
             held.append(_held(host, release, index, facts, seen))
     return Receipt(

@@ -79,14 +79,21 @@ def image_need(root_dir: str, image: ImageEntry) -> Need:
     return Need(root_dir, image.size + unpacked, 0, f"image {image.name}")
 
 
-def recovery_need(root_dir: str, name: str, recovery: Recovery) -> Need:
-    """Return what the engine needs for a time to give layers of other images back.
+def recovery_need(root_dir: str, image: ImageEntry, recovery: Recovery) -> Need:
+    """Return what loading an image takes whose old layers the engine has.
 
-    It assembles the image that it exports, and keeps what passes into the archive.
+    Layers from the first new one up are unpacked. An engine that gives plain tars
+    assembles the image that it exports in a file, and keeps what it gives in another.
     """
-    exports = [sum(x.diff_size for x in source.layers) for source in recovery.sources]
-    size = max(exports) + recovery.plain_size
-    return Need(root_dir, size, 0, f"layers taken back for image {name}")
+    taken = [layer in recovery.layers for layer in image.layers]
+    first = taken.index(False) if False in taken else len(taken)
+    size = sum(layer.diff_size for layer in image.layers[first:])
+    size += recovery.archive_size(image)
+    if recovery.exact:
+        size -= recovery.passing  # It has these blobs already, and keeps them once.
+    else:
+        size += max(sum(x.diff_size for x in each.layers) for each in recovery.sources)
+    return Need(root_dir, size, 0, f"image {image.name}")
 
 
 def shortages(

@@ -153,7 +153,7 @@ def test_as_few_images_are_exported_as_have_the_layers():
     )
 
     assert (plan.sources, missing) == ((most.entry, rest.entry), ())
-    assert plan.plain_size == sum(layer.size for layer in wanted)
+    assert plan.passing == sum(layer.size for layer in wanted)
 
 
 @pytest.mark.parametrize("exact", [True, False])

@@ -48,9 +48,8 @@ def run(args: Namespace, host: Host) -> Result:
             "is nothing that a bundle could leave out.",
         )
     data = dump_receipt(receipt)
-    facts = {"receipt": records.encode(receipt)}
     if args.output is None:
-        return data.decode().rstrip("\n"), facts
+        return data.decode().rstrip("\n"), {"receipt": records.encode(receipt)}
     path = os.path.abspath(args.output)
     try:
         durable.replace_file(path, data, 0o644)
@@ -60,7 +59,7 @@ def run(args: Namespace, host: Host) -> Result:
             hint="Name a file in a directory that this user may write to: -o FILE.",
         ) from error
     text = f"{_summary(receipt)}\nwritten to {path} ({human(len(data))})"
-    return text, {"path": path, **facts}
+    return text, {"path": path, "size": len(data)}
 
 
 def _summary(receipt: Receipt) -> str:

@@ -168,6 +168,24 @@ def test_a_delta_on_a_delta_builds_on_the_whole_of_it(shop, first, delta, host_o
     assert installed(host) == installed(host_of(shop.bundle(3)))
 
 
+def test_only_the_bytes_decide_and_not_which_release_brought_them(shop, first, host_of):
+    on_first, host = shop.bundle(3, first), host_of(shop.bundle(2))
+
+    host.run("install", on_first).expect(0)
+
+    host.run("audit").expect(0)
+
+
+def test_a_delta_may_store_nothing_and_travel_as_a_tar(shop, first, host_of, tmp_path):
+    spec = weights_spec(tmp_path, "acme", FILES[1], version="1-again", serial=4)
+    delta = build(spec, shop.key, tmp_path / "out", "--base", first, "--tar")
+    host = host_of(first)
+
+    host.run("verify", delta).expect(0, "0 B in 0 packs")
+    host.run("install", delta).expect(0, "1-again")
+    host.run("audit").expect(0)
+
+
 def test_nothing_is_changed_on_a_host_that_lacks_the_base(shop, delta, tmp_path):
     host = Host(tmp_path / "empty", delta / PYZ, NO_ENGINE)
 
@@ -262,6 +280,16 @@ def test_a_receipt_tells_what_is_there_and_not_what_was_installed(shop, first, h
     assert len(told["chunks"]) == len(whole["chunks"]) - 4
     assert whole["root"] == told["root"]
     assert str(shop.root) not in json.dumps(whole)
+
+
+def test_a_receipt_says_what_it_leaves_out(first, delta, host_of):
+    host = host_of(first, delta)
+    (old,) = (host.state / "releases/acme").glob("1-*")
+    (old / "index.json").unlink()
+
+    told = host.run("receipt").expect(0, "left out: ", "no engine answers")
+
+    assert [r["version"] for r in json.loads(told.out)["releases"]] == ["2"]
 
 
 def test_a_receipt_of_nothing_is_refused(first, tmp_path):
