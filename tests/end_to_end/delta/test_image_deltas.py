@@ -127,6 +127,9 @@ def test_only_the_changed_layer_travels_wherever_it_lies(shop, changed):
 
 
 def test_a_layer_that_was_packed_again_is_known_by_what_it_unpacks_to(shop):
+    # Where images are known by their manifest, only the very blob will do.
+    status = shop.engine.text("info", "--format", "{{.DriverStatus}}")
+    carried = BIG if "io.containerd.snapshotter" in status else 0
     plain = make_layer({"big.bin": noise("big", BIG)}, gzipped=False)
     old, new = shop.bundle(1, [layer("a"), plain]), [layer("a"), layer("c", 9)]
     host = shop.host(old)
@@ -135,7 +138,7 @@ def test_a_layer_that_was_packed_again_is_known_by_what_it_unpacks_to(shop):
 
     delta = shop.bundle(2, [*new, repacked], "--base", shop.receipt(host))
 
-    assert packs(delta) < 20_000
+    assert carried <= packs(delta) < carried + 20_000
     expect_installed(shop, host, delta)
 
 
