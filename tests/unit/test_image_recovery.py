@@ -120,6 +120,17 @@ def test_a_layer_that_is_not_what_was_signed_leaves_the_archive_unfinished(exact
         archived(new, plan, Exports({old.entry.reference: lying}))
 
 
+def test_a_blob_that_lies_is_not_followed_by_one_of_the_same_name():
+    old, again, new = image("a", "b"), image("a", "d"), image("a", "c")
+    plan = plan_for(new, [0], old, exact=True)
+    plan = replace(plan, sources=(old.entry, again.entry))
+    lying = [(name, bytes(len(data))) for name, data in as_stored(old)]
+    exports = {old.entry.reference: lying, again.entry.reference: as_stored(again)}
+
+    with pytest.raises(BaseMissingError, match="does not give back"):
+        archived(new, plan, Exports(exports))
+
+
 @pytest.mark.parametrize("exact", [True, False])
 def test_a_layer_that_the_export_lacks_leaves_the_archive_unfinished(exact):
     old, new = image("a", "b"), image("a", "c")

@@ -49,12 +49,36 @@ def test_a_chunk_that_is_left_out_has_a_digest_and_a_size_and_no_place():
     assert parse_index(dump_index(index)) == index
 
 
+def test_the_largest_chunk_may_be_left_out():
+    value = a_delta()
+    resized(value, 8 << 20)
+
+    assert parsed(value).chunks[1].size == 8 << 20
+
+
 def test_a_delta_may_store_nothing_at_all():
     value = a_delta()
     value["packs"] = []
     value["chunks"] = [{"codec": "base", "digest": d, "size": 3} for d in (ONE, TWO)]
 
     assert all(chunk.is_base for chunk in parsed(value).chunks)
+
+
+def turned_round(value: dict[str, Any]) -> None:
+    value["chunks"].reverse()
+    for content in value["contents"]:
+        content["chunks"] = [1 - number for number in content["chunks"]]
+
+
+def resized(value: dict[str, Any], size: int) -> None:
+    """Give the chunk that is left out another size, and say so wherever it counts."""
+    value["chunks"][1]["size"] = size
+    for content in value["contents"][1:]:
+        content["size"] += size - 3
+
+
+def without_what_is_left_out(value: dict[str, Any]) -> None:
+    del value["chunks"][1], value["contents"][1:]
 
 
 WRONGS: dict[str, Callable[[dict[str, Any]], object]] = {
@@ -71,15 +95,16 @@ WRONGS: dict[str, Callable[[dict[str, Any]], object]] = {
     "a version that is none": lambda v: v["bases"][0].update(version="1\n2"),
     "a serial that is none": lambda v: v["bases"][0].update(serial=0),
     "a serial of another type": lambda v: v["bases"][0].update(serial=True),
-    "nothing is left out": lambda v: (
-        v["chunks"].pop(),
-        v.update(contents=v["contents"][:1]),
+    "nothing is left out": without_what_is_left_out,
+    "nothing is left out for no base": lambda v: (
+        without_what_is_left_out(v),
+        v.update(bases=[]),
     ),
-    "a stored chunk after one left out": lambda v: v["chunks"].reverse(),
+    "a stored chunk after one left out": turned_round,
     "a place for what is left out": lambda v: v["chunks"][1].update(pack=0, offset=3),
     "stored bytes of what is left out": lambda v: v["chunks"][1].update(stored_size=3),
-    "an empty chunk is left out": lambda v: v["chunks"][1].update(size=0),
-    "a huge chunk is left out": lambda v: v["chunks"][1].update(size=(8 << 20) + 1),
+    "an empty chunk is left out": lambda v: resized(v, 0),
+    "a huge chunk is left out": lambda v: resized(v, (8 << 20) + 1),
     "the same chunk stored and left out": lambda v: v["chunks"][1].update(digest=ONE),
     "a digest that is not its content's": lambda v: v["chunks"][1].update(
         digest=digest_of(b"lie")

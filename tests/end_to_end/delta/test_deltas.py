@@ -176,13 +176,17 @@ def test_only_the_bytes_decide_and_not_which_release_brought_them(shop, first, h
     host.run("audit").expect(0)
 
 
-def test_a_delta_may_store_nothing_and_travel_as_a_tar(shop, first, host_of, tmp_path):
-    spec = weights_spec(tmp_path, "acme", FILES[1], version="1-again", serial=4)
-    delta = build(spec, shop.key, tmp_path / "out", "--base", first, "--tar")
-    host = host_of(first)
+def test_a_delta_may_store_nothing_and_travel_as_a_tar(shop, tmp_path):
+    once, twice = ({"zeros.bin": bytes(count * (8 << 20))} for count in (1, 2))
+    spec = weights_spec(tmp_path / "1", "zeros", once, serial=1)
+    first = build(spec, shop.key, tmp_path / "first")
+    spec = weights_spec(tmp_path / "2", "zeros", twice, serial=2)
+    delta = build(spec, shop.key, tmp_path / "delta", "--base", first, "--tar")
+    host = Host(tmp_path / "host", first / PYZ, NO_ENGINE)
+    host.run("install", first, "--key", shop.key.public).expect(0)
 
     host.run("verify", delta).expect(0, "0 B in 0 packs")
-    host.run("install", delta).expect(0, "1-again")
+    host.run("install", delta).expect(0, "16.0 MiB of weights staged")
     host.run("audit").expect(0)
 
 

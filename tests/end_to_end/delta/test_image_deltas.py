@@ -66,6 +66,11 @@ class Shop:
         insecure = ("--insecure-registry", self.registry.host)
         return build(spec, self.key, self.root / "out", *insecure, *options)
 
+    def reference(self, bundle: Path) -> str:
+        """Return the name under which a bundle loads its image."""
+        (image,) = json.loads((bundle / "manifest.json").read_bytes())["images"]
+        return image["reference"]
+
     def host(self, bundle: Path) -> Host:
         """Return a host on which this bundle is installed."""
         host = Host(self.root / "host", bundle / PYZ)
@@ -126,6 +131,7 @@ def test_only_the_changed_layer_travels_wherever_it_lies(shop, changed):
     expect_installed(shop, host, delta)
 
 
+@pytest.mark.slow
 def test_a_layer_that_was_packed_again_is_known_by_what_it_unpacks_to(shop):
     # Where images are known by their manifest, only the very blob will do.
     status = shop.engine.text("info", "--format", "{{.DriverStatus}}")
@@ -142,6 +148,7 @@ def test_a_layer_that_was_packed_again_is_known_by_what_it_unpacks_to(shop):
     expect_installed(shop, host, delta)
 
 
+@pytest.mark.slow
 def test_a_bundle_as_base_leaves_out_only_the_very_blobs(shop):
     plain = make_layer({"big.bin": noise("big", BIG)}, gzipped=False)
     first = shop.bundle(1, [layer("a"), plain])
@@ -186,6 +193,7 @@ def test_an_image_that_did_not_change_is_not_touched_and_costs_nothing(shop):
     assert "0 images loaded" in expect_installed(shop, host, delta).out
 
 
+@pytest.mark.slow
 def test_layers_that_the_engine_lost_are_named_before_anything_is_changed(shop):
     first = shop.bundle(1, [layer("a"), layer("b")])
     host = shop.host(first)
@@ -216,6 +224,7 @@ def test_a_receipt_lists_only_layers_that_the_engine_gives_back(shop):
     assert without["releases"][0]["images"] == gone == []
 
 
+@pytest.mark.slow
 def test_a_layer_that_was_changed_below_the_engine_is_not_taken(shop):
     host = shop.host(shop.bundle(1, [layer("a"), layer("b")]))
     delta = shop.bundle(2, [layer("a"), layer("c", 9)], "--base", shop.receipt(host))
@@ -231,6 +240,28 @@ def test_a_layer_that_was_changed_below_the_engine_is_not_taken(shop):
     refused.expect(31, "does not give back image", "as it was signed", "--repair")
     assert len(in_engine(shop.engine, shop.name)["images"]) == 1
     expect_installed(shop, host, delta)
+
+
+@pytest.mark.slow
+def test_an_image_is_not_taken_away_to_be_mended_out_of_itself(shop):
+    first = shop.bundle(1, [layer("a"), layer("b")])
+    host = shop.host(first)
+    delta = shop.bundle(2, [layer("a"), layer("c", 9)], "--base", first)
+    host.run("install", delta).expect(0)
+    old, new = (shop.reference(bundle) for bundle in (first, delta))
+    shop.engine.run("rmi", old)
+    tampered = _file_in_layer(shop.engine, "a.bin", noise("a", BIG))
+    honest = tampered.read_bytes()
+    tampered.write_bytes(bytes(len(honest)))
+
+    try:
+        refused = host.run("install", "--repair", delta)
+    finally:
+        tampered.write_bytes(honest)
+
+    refused.expect(31, "it lacks layer")
+    assert in_engine(shop.engine, shop.name)["images"][0].startswith(new)
+    host.run("audit").expect(0)
 
 
 def _file_in_layer(engine: Engine, name: str, content: bytes) -> Path:
