@@ -14,6 +14,7 @@ from sealift_manifests.errors import SealiftError
 from sealift_bundler import __version__
 from sealift_bundler.commands import (
     build,
+    diff,
     init,
     inspect,
     installer,
@@ -45,6 +46,7 @@ app.command("build")(build.run)
 app.command("inspect")(inspect.run)
 app.command("verify")(verify.run)
 app.command("rehearse")(rehearse.run)
+app.command("diff")(diff.run)
 app.command("installer")(installer.run)
 
 

@@ -39,6 +39,7 @@ def run(places: list[str], trust: Trust, *, as_json: bool) -> None:
             size=total,
             unlisted=list(unlisted),
             mended=[damage.name for damage in mended],
+            builds_on=[base._asdict() for base in opened.index.bases],
         )
         return
     typer.echo(
@@ -48,5 +49,7 @@ def run(places: list[str], trust: Trust, *, as_json: bool) -> None:
     typer.echo(f"root {opened.root}")
     for damage in mended:
         typer.echo(f"warning: {damage}")
+    for base in opened.index.bases:
+        typer.echo(f"builds on {base}")
     if unlisted:
         typer.echo(f"not part of the bundle, nobody signed: {', '.join(unlisted)}")

@@ -42,6 +42,7 @@ def run(args: Namespace, host: Host) -> Result:
         f"{len(bundle.index.packs)} packs, signed by {', '.join(signers)}\n"
         f"root {bundle.root}" + "".join(f"\nwarning: {damage}" for damage in mended)
     )
+    text += "".join(f"\nbuilds on {base}" for base in bundle.index.bases)
     return text, {
         "bundle": manifest.name,
         "version": manifest.version,
@@ -51,4 +52,5 @@ def run(args: Namespace, host: Host) -> Result:
         "size": total,
         "unlisted": list(unlisted),
         "mended": [damage.name for damage in mended],
+        "builds_on": [base._asdict() for base in bundle.index.bases],
     }
