@@ -100,12 +100,12 @@ def _tell(error: SealiftError) -> None:
             "message": error.message,
             "hint": error.hint,
         }
-        hosts = {}
+        more = dict(error.facts)
         if isinstance(error, HostUnfitError):
-            hosts = {"hosts": judged_as_json(error.judged)}
+            more["hosts"] = judged_as_json(error.judged)
         print(
             json.dumps(
-                {"ok": False, "error": details, **hosts}, indent=1, sort_keys=True
+                {"ok": False, "error": details, **more}, indent=1, sort_keys=True
             )
         )
         return

@@ -84,7 +84,7 @@ def _details(error: SealiftError) -> Dict[str, Any]:
         return {"drift": [vars(drift) for drift in error.drift]}
     if isinstance(error, HostUnfitError):
         return {"findings": as_json(error.findings)}
-    return {}
+    return dict(error.facts)
 
 
 def _parser() -> argparse.ArgumentParser:

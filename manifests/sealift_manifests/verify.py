@@ -1,213 +1,152 @@
-"""Measure every byte of a bundle and say which are not what was signed.
+"""Measure every byte of a bundle on every medium; say which are not what was signed.
 
-The chunks cover the packs without gaps, so their digests settle every byte, on
-all cores, and name the damaged ranges. The whole-pack digests in SHA256SUMS say
-the same to `sha256sum -c`.
+The chunks cover the packs without gaps, so their digests settle every byte, on all
+cores, and name the damaged ranges. The whole-pack digests in SHA256SUMS say the same
+to `sha256sum -c`. A copy is judged by itself, whether or not another is good.
 """
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
-from typing import (
-    Callable,
-    Dict,
-    Iterable,
-    Iterator,
-    List,
-    Optional,
-    Sequence,
-    Set,
-    Tuple,
+from typing import Any, Dict, Iterable, Iterator, List, Tuple
+
+from sealift_manifests.bundle import Bundle
+from sealift_manifests.digests import Digest, digest_of
+from sealift_manifests.errors import DigestMismatchError, SealiftError
+from sealift_manifests.measured_packs import MeasuredPacks, Progress, wrong_size
+from sealift_manifests.measured_patch import measure_patch
+from sealift_manifests.sizes import human
+from sealift_manifests.small_files import measure_small
+from sealift_manifests.sums import SUMS_NAME
+from sealift_manifests.verification import (
+    Lack,
+    MediumReport,
+    Verification,
+    count,
+    refusal,
 )
 
-from sealift_manifests.bundle import Bundle, users_of
-from sealift_manifests.digests import Digest, digest_of, from_hex
-from sealift_manifests.errors import DigestMismatchError, PayloadError, SealiftError
-from sealift_manifests.index import Chunk
-from sealift_manifests.media import MediaFile
-from sealift_manifests.parallel import Scratch, ordered_map
-
-Progress = Callable[[int], None]
-"""Called with the number of bytes that were just dealt with."""
-
-_BLOCK = 1 << 20
+__all__ = [
+    "Progress",
+    "bytes_to_measure",
+    "measure",
+    "summary",
+    "verify_outline",
+    "verify_payload",
+]
 
 
-@dataclass(frozen=True)
-class Damage:
-    """What is wrong with one file of a bundle.
+def verify_payload(
+    bundle: Bundle, progress: Progress, *, ignore_missing: bool = False
+) -> Verification:
+    """Measure everything; raise DigestMismatchError or PayloadError if it is not whole.
 
-    `kind`: missing, wrong-size, changed, unreadable or swapped. `ranges` are byte
-    ranges [start, end) in it; `hits` names the model files and image blobs there.
+    It is whole when all media together have every signed byte. With `ignore_missing`
+    it is enough that of what is here.
     """
-
-    name: str
-    place: str
-    kind: str
-    detail: str
-    ranges: Tuple[Tuple[int, int], ...] = ()
-    hits: Tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        """Return it in one line, for people."""
-        spans = ", ".join(f"{start}-{end}" for start, end in self.ranges[:8])
-        more = ", ..." if len(self.ranges) > 8 else ""
-        text = f"{self.place}: {self.detail}"
-        if spans:
-            text += f" (bytes {spans}{more})"
-        if self.hits:
-            shown = ", ".join(self.hits[:4])
-            rest = f" and {len(self.hits) - 4} more" if len(self.hits) > 4 else ""
-            text += f"; hits {shown}{rest}"
-        return text
+    found = measure(bundle, progress)
+    found.require(ignore_missing=ignore_missing)
+    return found
 
 
-def find_damage(bundle: Bundle, progress: Progress) -> Tuple[Damage, ...]:
-    """Measure every signed file of the bundle; return all that is wrong."""
-    files, faults = _present_packs(bundle, range(len(bundle.index.packs)))
-    damages = [*_small_files(bundle), *faults]
-    bad = _bad_chunks(bundle, files, progress)
-    for number, chunks in sorted(bad.items()):
-        damages.append(_changed(bundle, files[number], number, chunks))
-    return tuple(damages)
+def measure(bundle: Bundle, progress: Progress) -> Verification:
+    """Measure every copy of every signed file, from the media and not from the cache.
+
+    What cannot be read is noted, and the rest is still judged.
+    """
+    bundle.media.drop_cache()
+    packs = MeasuredPacks(bundle, progress)
+    small = measure_small(bundle.media, _expected(bundle))
+    reports = [
+        MediumReport(
+            place,
+            packs.good_on(place),
+            tuple(files.good),
+            (*files.damages, *packs.damages_on(place)),
+        )
+        for place, files in small.items()
+    ]
+    reports += [measure_patch(bundle, patch, progress) for patch in bundle.patches]
+    lost, mended = packs.lacks()
+    return Verification(tuple(reports), (*_small_lacks(bundle, reports), *lost), mended)
 
 
-def verify_payload(bundle: Bundle, progress: Progress) -> None:
-    """Raise DigestMismatchError or PayloadError naming all that is damaged."""
-    _refuse(find_damage(bundle, progress), "Everything else is good.")
+def summary(bundle: Bundle, found: Verification) -> Tuple[str, Dict[str, Any]]:
+    """Return what was found on whole media: text for people, facts for JSON."""
+    manifest, packs = bundle.manifest, bundle.index.packs
+    size = sum(pack.size for pack in packs)
+    signers = [one.key.fingerprint for one in bundle.accepted]
+    lines = [
+        *found.lines(),
+        f"{found.verdict}: {manifest.name} {manifest.version}, {human(size)} in "
+        f"{count(len(packs), 'pack')}, signed by {', '.join(signers)}",
+        f"root {bundle.root}",
+    ]
+    return "\n".join(lines), {
+        "bundle": manifest.name,
+        "version": manifest.version,
+        "serial": manifest.serial,
+        "root": bundle.root,
+        "signed_by": signers,
+        "size": size,
+        "unlisted": list(bundle.unlisted),
+        **found.facts(),
+    }
+
+
+def bytes_to_measure(bundle: Bundle) -> int:
+    """Return how many bytes `measure` tells the progress of."""
+    packs = bundle.index.packs
+    copies = [pack.size * len(bundle.media.copies(pack.name)) for pack in packs]
+    patched = [chunk.size for one in bundle.patches for chunk in one.listed.chunks]
+    return sum(copies) + sum(patched)
 
 
 def verify_outline(bundle: Bundle, digests: Iterable[Digest]) -> None:
     """Raise for what shows before the packs are read: for use before any change.
 
-    Compares the small files, and wants the packs that hold these contents to be
-    there in full size.
+    Compares the small files, and wants a place for every chunk of these contents.
     """
-    chunks, contents = bundle.index.chunks, bundle.index.contents
-    packs = {chunks[n].pack for digest in digests for n in contents[digest].chunks}
-    _, faults = _present_packs(bundle, sorted(packs))
-    _refuse((*_small_files(bundle), *faults), "Nothing was changed.")
+    damages, lacks = [], []
+    for name in _small_names(bundle):
+        try:
+            bundle.document(name)
+        except SealiftError as error:
+            changed = isinstance(error, DigestMismatchError)
+            lacks.append(Lack(name, is_changed=changed))
+            damages.append(error.message)
+    for pack in _packs_not_at_hand(bundle, digests):
+        name = bundle.index.packs[pack].name
+        files = bundle.media.copies(name)
+        lacks.append(Lack(name, is_changed=bool(files)))
+        damages += [str(wrong_size(bundle, pack, file, ())) for file in files]
+        if not files:
+            damages.append(f"{name}: not found on {', '.join(bundle.media.places)}")
+    if lacks:
+        raise refusal(lacks, damages, {}, end=" Nothing was changed.")
 
 
-def _refuse(damages: Sequence[Damage], rest: str) -> None:
-    if not damages:
-        return
-    message = "\n".join(str(damage) for damage in damages)
-    changed = [d for d in damages if d.kind in ("changed", "swapped", "wrong-size")]
-    kind = DigestMismatchError if changed else PayloadError
-    names = ", ".join(dict.fromkeys(damage.name for damage in damages))
-    raise kind(
-        f"the bundle is not whole:\n{message}",
-        hint=f"Copy {names} to the medium again from where the bundle was built, or "
-        f"name every medium that the bundle lies on; then try again. {rest}",
-    )
+def _packs_not_at_hand(bundle: Bundle, digests: Iterable[Digest]) -> List[int]:
+    contents, chunks = bundle.index.contents, bundle.index.chunks
+    numbers = {number for digest in digests for number in contents[digest].chunks}
+    return sorted({chunks[n].pack for n in numbers if not bundle.is_at_hand(n)})
 
 
-def _small_files(bundle: Bundle) -> List[Damage]:
+def _small_names(bundle: Bundle) -> List[str]:
     packs = {pack.name for pack in bundle.index.packs}
-    small = [name for name in bundle.sums if name not in packs]
-    return [damage for name in sorted(small) for damage in _small(bundle, name)]
+    return sorted(name for name in bundle.sums if name not in packs)
 
 
-def _small(bundle: Bundle, name: str) -> Iterator[Damage]:
-    try:
-        bundle.document(name)
-    except SealiftError as error:
-        kind = "changed" if isinstance(error, DigestMismatchError) else "missing"
-        yield Damage(name, name, kind, error.message)
+def _expected(bundle: Bundle) -> Dict[str, Digest]:
+    """Return the digests of the small files, and of what was accepted with them."""
+    signed = {name: bundle.sums[name] for name in _small_names(bundle)}
+    signatures = {name: digest_of(data) for name, data in bundle.signatures.items()}
+    return {**signed, **signatures, SUMS_NAME: bundle.root}
 
 
-def _present_packs(
-    bundle: Bundle, numbers: Iterable[int]
-) -> Tuple[Dict[int, MediaFile], List[Damage]]:
-    files: Dict[int, MediaFile] = {}
-    faults: List[Damage] = []
-    for number in numbers:
-        pack = bundle.index.packs[number]
-        try:
-            file = bundle.pack_file(number)
-        except PayloadError:
-            places = ", ".join(bundle.media.places)
-            faults.append(
-                Damage(pack.name, pack.name, "missing", f"not found on {places}")
-            )
-            continue
-        files[number] = file
-        if file.size != pack.size:
-            detail = f"has {file.size} bytes where {pack.size} were signed"
-            faults.append(Damage(pack.name, file.label, "wrong-size", detail))
-            del files[number]
-    return files, faults
-
-
-def _bad_chunks(
-    bundle: Bundle, files: Dict[int, MediaFile], progress: Progress
-) -> Dict[int, List[int]]:
-    """Return the numbers of the bad chunks of each pack that has any."""
-    scratch = Scratch()
-
-    def measure(number: int) -> Optional[int]:
-        chunk = bundle.index.chunks[number]
-        stored = scratch.take(chunk.stored_size)
-        try:
-            files[chunk.pack].read_into(stored, chunk.offset)
-        except PayloadError:
-            return number
-        return None if digest_of(stored) == chunk.stored_digest else number
-
-    chunks = bundle.index.chunks
-    here = [n for n, chunk in enumerate(chunks) if chunk.pack in files]
-    bad: Dict[int, List[int]] = {}
-    for number, fault in zip(here, ordered_map(measure, here)):
-        progress(chunks[number].stored_size)
-        if fault is not None:
-            bad.setdefault(chunks[number].pack, []).append(number)
-    return bad
-
-
-def _changed(bundle: Bundle, file: MediaFile, pack: int, bad: List[int]) -> Damage:
-    name = bundle.index.packs[pack].name
-    twin = _twin(bundle, file, name)
-    if twin:
-        return Damage(name, file.label, "swapped", f"holds the bytes of {twin}")
-    users = users_of(bundle.manifest, bundle.index)
-    hits: Set[str] = {user for number in bad for user in users.get(number, ())}
-    return Damage(
-        name,
-        file.label,
-        "changed",
-        "is not what was signed",
-        _join(bundle.index.chunks[number] for number in bad),
-        tuple(sorted(hits)),
-    )
-
-
-def _twin(bundle: Bundle, file: MediaFile, name: str) -> str:
-    """Return the name of the pack whose bytes these really are, if any."""
-    measured = _digest_of_file(file)
-    for other, digest in bundle.sums.items():
-        if other != name and digest == measured:
-            return other
-    return ""
-
-
-def _digest_of_file(file: MediaFile) -> Optional[Digest]:
-    state = hashlib.sha256()
-    try:
-        for offset in range(0, file.size, _BLOCK):
-            state.update(file.read_at(offset, min(_BLOCK, file.size - offset)))
-    except PayloadError:
-        return None
-    return from_hex(state.hexdigest())
-
-
-def _join(chunks: Iterator[Chunk]) -> Tuple[Tuple[int, int], ...]:
-    ranges: List[Tuple[int, int]] = []
-    for chunk in chunks:
-        end = chunk.offset + chunk.stored_size
-        if ranges and ranges[-1][1] == chunk.offset:
-            ranges[-1] = (ranges[-1][0], end)
-        else:
-            ranges.append((chunk.offset, end))
-    return tuple(ranges)
+def _small_lacks(bundle: Bundle, reports: Iterable[MediumReport]) -> Iterator[Lack]:
+    reports = tuple(reports)
+    good = {name for report in reports for name in report.files}
+    for name in _small_names(bundle):
+        if name not in good:
+            kinds = [d.kind for r in reports for d in r.damages if d.name == name]
+            yield Lack(name, is_here=bool(kinds), is_changed="changed" in kinds)

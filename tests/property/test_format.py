@@ -45,7 +45,7 @@ from sealift_manifests.model import (
 from sealift_manifests.paths import check_inner_path, check_inner_paths
 from sealift_manifests.trees import layout_tree
 from sealift_manifests.trust import Trust
-from sealift_manifests.verify import find_damage
+from sealift_manifests.verify import measure
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden/bundle-v1"
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
@@ -378,11 +378,11 @@ def test_verifying_finds_a_changed_byte_in_any_file_and_says_where(signed):
     media, trust = signed
     whole = opened(media, trust)
 
-    assert find_damage(whole, lambda size: None) == ()
+    assert measure(whole, lambda size: None).damages == ()
     for name in sorted(whole.sums):
         size = media.open(name).size
         for at in {0, size // 3, size // 2, size - 1}:
             damaged = over(whole, OneByteOff(media, name, at))
-            (damage,) = find_damage(damaged, lambda size: None)
+            (damage,) = measure(damaged, lambda size: None).damages
             assert (damage.name, damage.kind) == (name, "changed")
             assert all(start <= at < end for start, end in damage.ranges)

@@ -15,8 +15,19 @@ from sealift_manifests.errors import SigningError, TrustStoreError, UsageError
 from sealift_manifests.trust import Policy, Trust
 
 Places = Annotated[
-    list[str],
-    typer.Argument(help="The bundle's directory or .tar; several when it is spread."),
+    list[str] | None,
+    typer.Argument(
+        metavar="BUNDLE...",
+        help="The bundle's directory or .tar; several when it is spread.",
+    ),
+]
+MorePlaces = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--media",
+        metavar="PLACE",
+        help="Another place where it, part of it or a patch lies. May be repeated.",
+    ),
 ]
 AllowedSigners = Annotated[
     list[Path] | None,
@@ -88,17 +99,29 @@ def on_bundle(command: OnBundle) -> Callable[..., None]:
     """Return a command with the options of all that look into a bundle."""
 
     def run(
-        bundle: Places,
+        bundle: Places = None,
+        media: MorePlaces = None,
         allowed_signers: AllowedSigners = None,
         key: Keys = None,
         fingerprint: Fingerprints = None,
         as_json: AsJson = False,
     ) -> None:
         trust = read_trust(allowed_signers or [], key or [], fingerprint or [])
-        command(bundle, trust, as_json=as_json)
+        command(places_of(bundle, media), trust, as_json=as_json)
 
     run.__doc__ = command.__doc__
     return run
+
+
+def places_of(bundle: list[str] | None, media: list[str] | None) -> list[str]:
+    """Return where the bundle lies, or raise UsageError if that was not said."""
+    places = [*(bundle or ()), *(media or ())]
+    if not places:
+        raise UsageError(
+            "it was not said where the bundle lies",
+            hint="Name its directory, its .tar, or each medium that holds part of it.",
+        )
+    return places
 
 
 def parse_size(text: str) -> int:

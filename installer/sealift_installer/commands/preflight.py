@@ -17,6 +17,7 @@ from sealift_manifests.preflight.words import acceptance_of, count, describe
 from sealift_installer.commands import (
     Result,
     add_accept,
+    add_media,
     add_trust_options,
     named_keys,
 )
@@ -36,6 +37,7 @@ def configure(parser: ArgumentParser) -> None:
         help="the bundle's directory or .tar, or the name of an installed one; "
         "without, the host alone is looked at",
     )
+    add_media(parser)
     add_trust_options(parser)
     add_accept(parser)
 
@@ -62,14 +64,15 @@ def _subject(
     args: Namespace, host: Host
 ) -> Tuple[Optional[Manifest], Tuple[HostFacts, ...], bool]:
     """Return the manifest named, its surveys, and whether it is installed."""
-    if not args.bundle:
+    places = [*args.bundle, *args.media]
+    if not places:
         return None, (), False
-    first = args.bundle[0]
-    is_name = len(args.bundle) == 1 and not os.path.exists(first)
+    first = places[0]
+    is_name = len(places) == 1 and not os.path.exists(first)
     if is_name and first in installed_bundles(host.layout):
         release = choose(host.layout, first)
         return release.manifest, surveys_in(release.manifest, release.document), True
-    with Media(args.bundle) as media:
+    with Media(places) as media:
         trust = trust_to_verify(host.layout, named_keys(args))
         bundle = open_bundle(media, trust, host.now())
         return bundle.manifest, surveys_in(bundle.manifest, bundle.document), False
