@@ -19,6 +19,7 @@ from sealift_bundler.commands import (
     installer,
     keygen,
     plan,
+    repair,
     verify,
 )
 from sealift_bundler.surveys import HostUnfitError, judged_as_json
@@ -42,6 +43,7 @@ app.command("plan")(plan.run)
 app.command("build")(build.run)
 app.command("inspect")(inspect.run)
 app.command("verify")(verify.run)
+app.command("repair")(repair.run)
 app.command("installer")(installer.run)
 
 

@@ -16,6 +16,8 @@ from sealift_bundler.build import BuildRequest, Built, build
 from sealift_bundler.commands.options import (
     Accept,
     InsecureRegistries,
+    SignAgent,
+    SignKeys,
     Surveys,
     ask_passphrase,
     creation_time,
@@ -32,20 +34,8 @@ def run(  # long: one parameter for each option
         Path,
         typer.Option("--output", "-o", metavar="DIR", help="Where the bundle is put."),
     ] = Path(),
-    sign_key: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--sign-key", metavar="FILE", help="OpenSSH private key; may be repeated."
-        ),
-    ] = None,
-    sign_agent: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--sign-agent",
-            metavar="KEY",
-            help="Key in ssh-agent: its .pub file or fingerprint; may be repeated.",
-        ),
-    ] = None,
+    sign_key: SignKeys = None,
+    sign_agent: SignAgent = None,
     tar: Annotated[bool, typer.Option("--tar", help="Write one .tar instead.")] = False,
     part_size: Annotated[
         str,
@@ -83,7 +73,7 @@ def run(  # long: one parameter for each option
     request = BuildRequest(
         spec_path=spec,
         output=output,
-        signers=_signers(sign_key or [], sign_agent or []),
+        signers=signers_of(sign_key or [], sign_agent or []),
         cache=cache or default_cache(),
         created=creation_time(),
         survey_paths=survey or (),
@@ -134,7 +124,8 @@ def summary(built: Built, keys: Sequence[PublicKey]) -> str:
     )
 
 
-def _signers(key_files: list[Path], agent_keys: list[str]) -> list[Signer]:
+def signers_of(key_files: list[Path], agent_keys: list[str]) -> list[Signer]:
+    """Return the signers that the options name, or raise SigningError for none."""
     if not key_files and not agent_keys:
         raise SigningError(
             "no key to sign with was named",

@@ -47,6 +47,20 @@ Fingerprints = Annotated[
         help="Fingerprint of a trusted key, as ssh-keygen -l prints it.",
     ),
 ]
+SignKeys = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--sign-key", metavar="FILE", help="OpenSSH private key; may be repeated."
+    ),
+]
+SignAgent = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--sign-agent",
+        metavar="KEY",
+        help="Key in ssh-agent: its .pub file or fingerprint; may be repeated.",
+    ),
+]
 Surveys = Annotated[
     list[Path] | None,
     typer.Option(

@@ -1,0 +1,97 @@
+"""What this host lacks of a bundle: nothing that the media or the store give whole."""
+
+from __future__ import annotations
+
+from typing import FrozenSet, Iterable, List, Tuple
+
+from sealift_manifests.bundle import Bundle
+from sealift_manifests.digests import Digest
+from sealift_manifests.errors import (
+    EngineError,
+    ImageLoadError,
+    PreflightError,
+    SealiftError,
+)
+from sealift_manifests.model import FORMAT
+from sealift_manifests.parallel import Scratch, ordered_map
+from sealift_manifests.repair import REQUEST_TYPE, RepairRequest, ranges_of
+from sealift_manifests.verify import Progress
+
+from sealift_installer.host import Host
+from sealift_installer.install import make_plan, needed_contents
+
+_scratch = Scratch()
+
+
+def wanted_chunks(host: Host, bundle: Bundle) -> Tuple[int, ...]:
+    """Return the chunks that an install would read here, in the order they lie.
+
+    What the store holds is left out; so are images, where an engine says that it has
+    them.
+    """
+    contents = bundle.index.contents
+    digests = _needed(host, bundle)
+    return tuple(sorted({n for digest in digests for n in contents[digest].chunks}))
+
+
+def _needed(host: Host, bundle: Bundle) -> FrozenSet[Digest]:
+    try:
+        facts = host.engine_for(bundle.manifest)
+        plan = make_plan(host, bundle, facts, repair=False)
+    except (EngineError, ImageLoadError, PreflightError):
+        # What keeps an install from beginning keeps no medium from being mended.
+        plan = make_plan(host, bundle, None, repair=False)
+    return needed_contents(bundle, plan)
+
+
+def lacking_chunks(
+    bundle: Bundle, numbers: Iterable[int], progress: Progress
+) -> Tuple[int, ...]:
+    """Return those of the chunks that no source gives as they were signed.
+
+    Each is read until one copy is good, from the media and not from the cache.
+    """
+    bundle.media.drop_cache()
+    numbers = tuple(numbers)
+
+    def is_good(number: int) -> bool:
+        stored = _scratch.take(bundle.index.chunks[number].stored_size)
+        try:
+            bundle.read_stored(number, stored)
+        except SealiftError:
+            return False
+        return True
+
+    lacking = []
+    for number, good in zip(numbers, ordered_map(is_good, numbers)):
+        progress(bundle.index.chunks[number].stored_size)
+        if not good:
+            lacking.append(number)
+    return tuple(lacking)
+
+
+def lacking_files(bundle: Bundle) -> List[str]:
+    """Return the small files of which no medium has a good copy."""
+    packs = {pack.name for pack in bundle.index.packs}
+    lacking = []
+    for name in sorted(set(bundle.sums) - packs):
+        try:
+            bundle.document(name)
+        except SealiftError:
+            lacking.append(name)
+    return lacking
+
+
+def request_for(
+    bundle: Bundle, chunks: Iterable[int], files: Iterable[str]
+) -> RepairRequest:
+    """Return the request for these chunks and small files."""
+    return RepairRequest(
+        format=FORMAT,
+        type=REQUEST_TYPE,
+        name=bundle.manifest.name,
+        version=bundle.manifest.version,
+        root=bundle.root,
+        chunks=ranges_of(chunks),
+        files=tuple(files),
+    )
