@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import FrozenSet, Iterable, List, Tuple
+from typing import Iterable, List, Tuple
 
 from sealift_manifests.bundle import Bundle
-from sealift_manifests.digests import Digest
 from sealift_manifests.errors import (
     EngineError,
     ImageLoadError,
@@ -19,29 +18,26 @@ from sealift_manifests.verify import Progress
 
 from sealift_installer.host import Host
 from sealift_installer.install import make_plan, needed_contents
+from sealift_installer.plan import InstallPlan
 
 _scratch = Scratch()
 
 
-def wanted_chunks(host: Host, bundle: Bundle) -> Tuple[int, ...]:
-    """Return the chunks that an install would read here, in the order they lie.
-
-    What the store holds is left out; so are images, where an engine says that it has
-    them.
-    """
-    contents = bundle.index.contents
-    digests = _needed(host, bundle)
-    return tuple(sorted({n for digest in digests for n in contents[digest].chunks}))
-
-
-def _needed(host: Host, bundle: Bundle) -> FrozenSet[Digest]:
+def plan_here(host: Host, bundle: Bundle) -> InstallPlan:
+    """Return what an install would do; where no engine answers, with all images."""
     try:
         facts = host.engine_for(bundle.manifest)
-        plan = make_plan(host, bundle, facts, repair=False)
+        return make_plan(host, bundle, facts, repair=False)
     except (EngineError, ImageLoadError, PreflightError):
         # What keeps an install from beginning keeps no medium from being mended.
-        plan = make_plan(host, bundle, None, repair=False)
-    return needed_contents(bundle, plan)
+        return make_plan(host, bundle, None, repair=False)
+
+
+def wanted_chunks(bundle: Bundle, plan: InstallPlan) -> Tuple[int, ...]:
+    """Return the chunks that the plan reads, in the order they lie."""
+    contents = bundle.index.contents
+    digests = needed_contents(bundle, plan)
+    return tuple(sorted({n for digest in digests for n in contents[digest].chunks}))
 
 
 def lacking_chunks(

@@ -46,12 +46,13 @@ def run(args: Namespace, host: Host) -> Result:
     trust = trust_to_verify(host.layout, named_keys(args))
     with Media(places_of(args)) as media:
         bundle = open_bundle(media, trust, host.now())
-        numbers = repair.wanted_chunks(host, bundle)
+        plan = repair.plan_here(host, bundle)
+        numbers = repair.wanted_chunks(bundle, plan)
         chunks = bundle.index.chunks
         total = sum(chunks[number].stored_size for number in numbers)
         with host.report.progress("looking for damage", total) as progress:
             lacking = repair.lacking_chunks(bundle, numbers, progress)
-        files = repair.lacking_files(bundle)
+        files = [] if plan.is_empty else repair.lacking_files(bundle)
         size = sum(chunks[number].stored_size for number in lacking)
         what = f"{bundle.manifest.name} {bundle.manifest.version}"
         facts = {"root": bundle.root, "chunks": len(lacking), "files": files}
