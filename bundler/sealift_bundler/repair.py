@@ -79,14 +79,15 @@ def repair(job: Repair, report: Report) -> Repaired:
         bundle = open_bundle(media, job.trust, job.now)
         numbers = _checked(request, bundle, job.request_path)
         asked = digest_of(data).short[:8]
-        path = job.output / f"{request.name}-{request.version}-patch-{asked}"
+        named = f"{bundle.manifest.name}-{bundle.manifest.version}"
+        path = job.output / f"{named}-patch-{asked}"
         with new_directory(path) as folder:
             packs = _write_packs(folder, bundle, numbers, job.part_size, report)
             listed = PatchList(
                 format=FORMAT,
                 type=PATCH_TYPE,
-                name=request.name,
-                version=request.version,
+                name=bundle.manifest.name,
+                version=bundle.manifest.version,
                 root=bundle.root,
                 packs=tuple(packs.packs),
                 chunks=tuple(packs.chunks),

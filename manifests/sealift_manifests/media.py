@@ -316,7 +316,7 @@ def _bundle_in(path: str) -> str:
     if len(inner) > 1:
         raise PayloadError(
             f"{path} holds several bundles: {', '.join(sorted(inner))}",
-            hint="Name one of them.",
+            hint="Name the one that is meant, and patches for it beside it.",
         )
     return inner[0] if inner else path
 
