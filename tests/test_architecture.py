@@ -63,7 +63,7 @@ HARMLESS_OS = {
 READING_OS = {
     *("O_CLOEXEC", "O_DIRECTORY", "O_NOFOLLOW", "O_NONBLOCK", "O_RDONLY", "close"),
     *("fstat", "listdir", "lstat", "open", "pread", "preadv", "read", "scandir"),
-    *("lseek", "posix_fadvise", "stat", "stat_result", "DirEntry"),
+    *("lseek", "posix_fadvise", "stat", "stat_result", "DirEntry", "fsync", "strerror"),
     *("POSIX_FADV_DONTNEED", "POSIX_FADV_SEQUENTIAL", "POSIX_FADV_WILLNEED"),
 }
 

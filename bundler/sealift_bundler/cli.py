@@ -21,6 +21,7 @@ from sealift_bundler.commands import (
     keygen,
     plan,
     rehearse,
+    repair,
     verify,
 )
 from sealift_bundler.progress import say_json
@@ -47,6 +48,7 @@ app.command("inspect")(inspect.run)
 app.command("verify")(verify.run)
 app.command("rehearse")(rehearse.run)
 app.command("diff")(diff.run)
+app.command("repair")(repair.run)
 app.command("installer")(installer.run)
 
 
@@ -95,12 +97,12 @@ def _stop_cleanly(number: int, frame: object) -> None:
 def _tell(error: SealiftError) -> None:
     """Say what is wrong and what to do next, as JSON to whoever asked for that."""
     if "--json" in sys.argv:
-        hosts = {}
+        more = dict(error.facts)
         if isinstance(error, HostUnfitError):
-            hosts = {"hosts": judged_as_json(error.judged)}
+            more["hosts"] = judged_as_json(error.judged)
         print(
             json.dumps(
-                {"ok": False, "error": _as_json(error), **hosts},
+                {"ok": False, "error": _as_json(error), **more},
                 indent=1,
                 sort_keys=True,
             )

@@ -196,8 +196,10 @@ _TROUBLE = """
 Every message names what is wrong, where, and what to do next; the exit code says
 what kind it is: 10-18 the bundle is not trusted or damaged, 30-31 the host lacks
 something, 40-45 a change did not work, 50 the audit found drift. A damaged pack is
-named with its byte range: copy that one file again. Nothing half-done is left in
-the way: run the same command again.
+named with its byte range: copy that one file again, or name another medium that has it
+as well. If no medium has it whole, `repair-request` writes a small file to send back;
+the patch that comes is named beside the media. Nothing half-done is left in the way:
+run the same command again.
 """
 
 _PARITY = """

@@ -14,7 +14,8 @@ from sealift_manifests.errors import DigestMismatchError, PayloadError
 from sealift_manifests.index import Index
 from sealift_manifests.media import Media
 from sealift_manifests.trust import Trust
-from sealift_manifests.verify import Damage, find_damage
+from sealift_manifests.verification import Damage
+from sealift_manifests.verify import measure
 
 from sealift_bundler.progress import Meter
 from sealift_bundler.report import Report
@@ -27,12 +28,10 @@ def read_back(target: Target, trust: Trust, now: datetime, report: Report) -> No
     Raises DigestMismatchError or PayloadError naming all that is damaged.
     """
     with Media([str(target.path)]) as media:
-        for name in media.names():
-            media.open(name).drop_cache()
         bundle = open_bundle(media, trust, now)
         index = bundle.index
         with report.progress("reading back", index.large_size) as progress:
-            damages = find_damage(bundle, _ByFile(progress, index.large_files))
+            damages = measure(bundle, _ByFile(progress, index.large_files)).damages
     if not damages:
         return
     first = min(_first_chunks(damages, index), default=None)

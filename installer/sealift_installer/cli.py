@@ -18,6 +18,7 @@ from sealift_installer.commands import (
     ollama_merge,
     preflight,
     receipt,
+    repair_request,
     start,
     status,
     stop,
@@ -28,13 +29,13 @@ from sealift_installer.commands import (
 from sealift_installer.engine import Engine
 from sealift_installer.host import Host
 from sealift_installer.layout import DEFAULT_CONFIG, DEFAULT_STATE, Layout
-from sealift_installer.preflight import HostUnfitError
 from sealift_installer.report import Report
 
 COMMANDS = {
     "survey": survey,
     "preflight": preflight,
     "verify": verify,
+    "repair-request": repair_request,
     "install": install,
     "gpu-check": gpu_check,
     "start": start,
@@ -85,9 +86,7 @@ def _stop_cleanly(number: int, frame: object) -> None:
 def _details(error: SealiftError) -> Dict[str, Any]:
     if isinstance(error, DriftError) and error.drift:
         return {"drift": [vars(drift) for drift in error.drift]}
-    if isinstance(error, HostUnfitError):
-        return error.facts
-    return {}
+    return dict(error.facts)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Callable, FrozenSet, Optional, Sequence, Tuple
 
 from sealift_manifests.bundle import Bundle, open_bundle
+from sealift_manifests.digests import Digest
 from sealift_manifests.errors import ImageLoadError, PreflightError, StartError
 from sealift_manifests.index import Content
 from sealift_manifests.media import Media
@@ -192,12 +193,7 @@ def check_before(
     if plan.is_empty:
         return
     taken_back = require_base(host.layout, host.engine, bundle, plan, facts)
-    stack = bundle.manifest.stack
-    needed = {content.digest for content in plan.contents}
-    needed.update(blob.digest for image in plan.images for blob in image.blobs)
-    if stack and plan.write_release:
-        needed.update(file.digest for file in stack.files)
-    verify_outline(bundle, needed)
+    verify_outline(bundle, needed_contents(bundle, plan))
     block = space.probe(host.layout.state).block
     needs = [space.weights_need(host.layout.state, plan.contents, plan.trees, block)]
     if facts and facts.is_local and os.path.isdir(facts.root_dir):
@@ -208,8 +204,18 @@ def check_before(
             for image in plan.images
         ]
     space.check_space(needs)
-    if stack:
+    if bundle.manifest.stack:
         require_compose(host)
+
+
+def needed_contents(bundle: Bundle, plan: InstallPlan) -> FrozenSet[Digest]:
+    """Return the contents that the plan reads from the media."""
+    stack = bundle.manifest.stack
+    needed = {content.digest for content in plan.contents}
+    needed.update(blob.digest for image in plan.images for blob in image.blobs)
+    if stack and plan.write_release:
+        needed.update(file.digest for file in stack.files)
+    return frozenset(needed)
 
 
 def require_compose(host: Host) -> None:

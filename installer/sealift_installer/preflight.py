@@ -35,8 +35,7 @@ class HostUnfitError(PreflightError):
     """The host has faults that nobody took on; `facts` is what --json says of it."""
 
     def __init__(self, message: str, *, hint: str, facts: Dict[str, Any]) -> None:
-        super().__init__(message, hint=hint)
-        self.facts = facts
+        super().__init__(message, hint=hint, facts=facts)
 
 
 @dataclass(frozen=True)

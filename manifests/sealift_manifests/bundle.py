@@ -30,9 +30,10 @@ from sealift_manifests.errors import (
     SealiftError,
 )
 from sealift_manifests.index import MAX_INDEX, Chunk, Index, parse_index
-from sealift_manifests.media import Media, MediaFile
+from sealift_manifests.media import PATCH_NAME, Media, MediaFile
 from sealift_manifests.model import MAX_MANIFEST, Manifest, parse_manifest
 from sealift_manifests.parallel import Scratch, ordered_map
+from sealift_manifests.patch import Patch, open_patch
 from sealift_manifests.rebuild import Rebuilder
 from sealift_manifests.roots import find_root
 from sealift_manifests.sums import SUMS_NAME, parse_sums
@@ -119,6 +120,11 @@ class Bundle:
         """Files on the media that nobody signed: they are not part of the bundle."""
         known = {*self.sums, *self.signatures, SUMS_NAME}
         return tuple(name for name in self.media.names() if name not in known)
+
+    @property
+    def patches(self) -> Tuple[Patch, ...]:
+        """The spares that are patches, which lie on media of their own."""
+        return tuple(spare for spare in self.spares if isinstance(spare, Patch))
 
     @property
     def small_files(self) -> Tuple[str, ...]:
@@ -249,7 +255,14 @@ def open_bundle(media: Media, trust: Trust, now: datetime) -> Bundle:
     was read before the failure.
     """
     root = find_root(media, trust, now)
+    name = digest_of(root.data)
+    patches = tuple(open_patch(each, name, trust, now) for each in media.patches)
     sums = parse_sums(root.data)
+    if PATCH_NAME in sums:
+        raise ManifestError(
+            f"{', '.join(media.places)} holds a patch, and no bundle",
+            hint="A patch is a directory. Unpack it, and name the bundle's media too.",
+        )
     documents = {
         SUMS_NAME: root.data,
         MANIFEST_NAME: read_document(media, sums, MANIFEST_NAME, MAX_MANIFEST),
@@ -258,17 +271,20 @@ def open_bundle(media: Media, trust: Trust, now: datetime) -> Bundle:
     manifest = parse_manifest(documents[MANIFEST_NAME])
     index = parse_index(documents[INDEX_NAME])
     check_consistent(manifest, index, sums)
+    for patch in patches:
+        patch.require_fits(index)
+    rebuilders = (Rebuilder(media, index, index.parity),) if index.parity else ()
     return Bundle(
         media=media,
-        root=digest_of(root.data),
+        root=name,
         sums=sums,
         signatures=root.signatures,
         accepted=root.accepted,
-        doubts=root.doubts,
+        doubts=(*root.doubts, *media.faults.values()),
+        spares=(*patches, *rebuilders),
         manifest=manifest,
         index=index,
         documents=documents,
-        spares=(Rebuilder(media, index, index.parity),) if index.parity else (),
     )
 
 
@@ -277,13 +293,15 @@ def read_document(
 ) -> bytes:
     """Return a small file's bytes: the first copy that is the one in SHA256SUMS.
 
-    Without a good copy, the error is that of the first.
+    Patches may have it too. Without a good copy, the error is that of the first.
     """
     if name not in sums:
         raise ManifestError(f"{SUMS_NAME} does not list {name}", hint=_RECOPY)
-    media.open(name)  # Says where it was looked for, if there is none.
+    files = [file for one in (media, *media.patches) for file in one.copies(name)]
+    if not files:
+        media.open(name)  # Says where it was looked for.
     errors: List[SealiftError] = []
-    for file in media.copies(name):
+    for file in files:
         try:
             data = file.read_all(limit)
         except PayloadError as error:

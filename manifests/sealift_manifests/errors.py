@@ -6,19 +6,25 @@ Codes and slugs are stable: never reused, never renumbered.
 
 from __future__ import annotations
 
-from typing import Any, Tuple
+from typing import Any, Mapping, Optional, Tuple
 
 
 class SealiftError(Exception):
-    """A foreseen failure: what is so (`message`) and what to do next (`hint`)."""
+    """A foreseen failure: what is so (`message`) and what to do next (`hint`).
+
+    `facts` say the same to machines, where there is more to say than that.
+    """
 
     slug = "error"
     exit_code = 1
 
-    def __init__(self, message: str, *, hint: str) -> None:
+    def __init__(
+        self, message: str, *, hint: str, facts: Optional[Mapping[str, Any]] = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.facts: Mapping[str, Any] = facts or {}
 
 
 class UsageError(SealiftError):

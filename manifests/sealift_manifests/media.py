@@ -6,11 +6,12 @@ read here is not trusted: `bundle` verifies it.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import resource
 import stat
-from typing import Dict, Iterable, Iterator, List, Set, Tuple
+from typing import Dict, Iterable, Iterator, List, NoReturn, Set, Tuple
 
 from sealift_manifests import ustar
 from sealift_manifests.errors import PayloadError
@@ -24,13 +25,25 @@ _FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,154}\Z")
 _MAX_MEMBERS = MAX_SUMS // 68
 """More files than SHA256SUMS has room for lines."""
 
+PATCH_NAME = "patch.json"
+_PATCH_LINE = f"  {PATCH_NAME}\n".encode("ascii")
+"""How the SHA256SUMS of a patch lists what makes it one."""
+
+_FAILING = (
+    *(errno.EIO, errno.ENXIO, errno.ENODEV, errno.ESTALE),
+    *(errno.EBADMSG, errno.EUCLEAN),
+)
+"""The medium fails at this file: others on it may be good."""
+
 
 class MediaFile:
     """A file of a bundle, open for reading: all of a file, or a tar's member.
 
     `label` is where it lies, for people; `place` the medium it was found on, as named
-    by the user. `size` is in bytes.
+    by the user. `size` is in bytes; it is not known where the medium is failing.
     """
+
+    is_failing = False
 
     def __init__(self, fd: int, label: str, start: int, size: int, place: str) -> None:
         self._fd = fd
@@ -82,7 +95,35 @@ class MediaFile:
 
     def drop_cache(self) -> None:
         """Ask the kernel to forget what it cached, so that reads reach the medium."""
-        os.posix_fadvise(self._fd, self._start, self.size, os.POSIX_FADV_DONTNEED)
+        try:
+            os.fsync(self._fd)  # What is still to be written cannot be forgotten.
+        except OSError:
+            pass  # Reading will tell.
+        # Of the whole file: a tar's members share pages with their neighbours.
+        os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+class _FailingFile(MediaFile):
+    """A file that is there, and that the medium does not give."""
+
+    is_failing = True
+
+    def __init__(self, label: str, place: str, reason: str) -> None:
+        self.label, self.size, self.place = label, 0, place
+        self._reason = reason
+
+    def read_all(self, limit: int) -> NoReturn:
+        self.read_into(memoryview(b""), 0)
+
+    def read_into(self, target: memoryview, offset: int) -> NoReturn:
+        raise PayloadError(
+            f"{self.label} cannot be opened: {self._reason}",
+            hint="The medium may be failing or was pulled out. Copy the file to "
+            "another medium.",
+        )
+
+    def drop_cache(self) -> None:
+        """Do nothing: nothing of it was read."""
 
 
 class Media:
@@ -91,16 +132,22 @@ class Media:
     Takes bundle directories, tar files, or directories that hold one of these. Symbolic
     links on a medium are not followed. A file may be there more than once: its copies
     are in the order of `places`. Use it in a `with`.
+
+    Of the paths, those that hold patches are in `patches`, the others in `places`.
+    `faults` says which tars could be read in part only, for people.
     """
 
     def __init__(self, paths: Iterable[str]) -> None:
         _allow_many_files()
         self._fds: List[int] = []
         self._found: Dict[str, List[MediaFile]] = {}
-        self.places = tuple(paths)
+        self.patches: List[Media] = []
+        self.places: Tuple[str, ...] = ()
+        self.faults: Dict[str, str] = {}
         try:
-            for path in self.places:
+            for path in paths:
                 self._add(path)
+            self._check_places()
         except BaseException:
             self.close()
             raise
@@ -141,13 +188,42 @@ class Media:
             )
         return self._found[name][0]
 
+    def drop_cache(self) -> None:
+        """Make reads reach the media, as far as the kernel lets that be asked for."""
+        for one in (self, *self.patches):
+            for files in one._found.values():
+                for file in files:
+                    file.drop_cache()
+
+    def _check_places(self) -> None:
+        if self.faults and len(self.places) == 1:
+            (message,) = self.faults.values()
+            raise PayloadError(
+                message,
+                hint="Copy it to the medium again. If it is not a bundle, name the "
+                "bundle's directory or its .tar.",
+            )
+        if self.patches and not self.places:
+            patches = ", ".join(place for each in self.patches for place in each.places)
+            raise PayloadError(
+                f"{patches} holds a patch, and no bundle",
+                hint="Name the media of the bundle that it mends as well.",
+            )
+
     def _add(self, path: str) -> None:
         try:
             inner = _bundle_in(path) if os.path.isdir(path) else path
-            if os.path.isdir(inner):
-                self._add_directory(inner, path)
-            else:
+            if not os.path.isdir(inner):
+                self.places += (path,)
                 self._add_tar(inner, path)
+            elif _lists_patch(inner):
+                patch = Media(())
+                patch.places = (path,)
+                self.patches.append(patch)
+                self._add_directory(inner, path, patch)
+            else:
+                self.places += (path,)
+                self._add_directory(inner, path, self)
         except OSError as error:
             raise PayloadError(
                 f"{path} cannot be opened: {error.strerror}",
@@ -155,13 +231,23 @@ class Media:
                 "medium is mounted.",
             ) from error
 
-    def _add_directory(self, path: str, place: str) -> None:
+    def _add_directory(self, path: str, place: str, home: Media) -> None:
         with os.scandir(path) as entries:
-            plain = [e for e in entries if e.is_file(follow_symlinks=False)]
-        for entry in sorted(plain, key=lambda e: e.name):
+            found = sorted(entries, key=lambda entry: entry.name)
+        for entry in found:
             if is_outer_name(entry.name):
+                self._add_file(entry, place, home)
+
+    def _add_file(self, entry: os.DirEntry[str], place: str, home: Media) -> None:
+        try:
+            if entry.is_file(follow_symlinks=False):
                 fd, size = self._open(entry.path)
-                self._keep(entry.name, MediaFile(fd, entry.path, 0, size, place))
+                home._keep(entry.name, MediaFile(fd, entry.path, 0, size, place))
+        except OSError as error:
+            if error.errno not in _FAILING:
+                raise
+            reason = os.strerror(error.errno)
+            home._keep(entry.name, _FailingFile(entry.path, place, reason))
 
     def _add_tar(self, path: str, place: str) -> None:
         fd, total = self._open(path)
@@ -170,11 +256,8 @@ class Media:
             for base, file in _members(archive, fd, total):
                 self._keep(base, file)
         except (ValueError, PayloadError) as error:
-            raise PayloadError(
-                f"{path} is not a whole Sealift tar: {error}",
-                hint="Copy it to the medium again. If it is not a bundle, name the "
-                "bundle's directory or its .tar.",
-            ) from error
+            # Another medium may have what lies behind this.
+            self.faults[place] = f"{path} is not a whole Sealift tar: {error}"
 
     def _open(self, path: str) -> Tuple[int, int]:
         fd = os.open(path, _OPEN_FLAGS)
@@ -233,9 +316,25 @@ def _bundle_in(path: str) -> str:
     if len(inner) > 1:
         raise PayloadError(
             f"{path} holds several bundles: {', '.join(sorted(inner))}",
-            hint="Name one of them.",
+            hint="Name the one that is meant, and patches for it beside it.",
         )
     return inner[0] if inner else path
+
+
+def _lists_patch(path: str) -> bool:
+    """Say whether the SHA256SUMS in a directory names a patch; nothing is trusted."""
+    try:
+        fd = os.open(os.path.join(path, SUMS_NAME), _OPEN_FLAGS)
+    except OSError:
+        return False
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return False
+        return _PATCH_LINE in os.pread(fd, MAX_SUMS, 0)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
 
 
 def _may_be_bundle(entry: os.DirEntry[str]) -> bool:

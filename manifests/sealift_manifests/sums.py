@@ -22,6 +22,11 @@ _LINE = re.compile(r"([0-9a-f]{64})  (.+)\Z")
 _HINT = "The file was damaged or not made by Sealift. Do not use the bundle."
 
 
+def may_be_listed(name: str) -> bool:
+    """Say whether SHA256SUMS may list a file of this name."""
+    return is_outer_name(name) and not _ROOT.match(name)
+
+
 def format_sums(digests: Mapping[str, Digest]) -> bytes:
     """Return the checksum file of these names, sorted."""
     lines = [f"{digests[name].hex}  {name}\n" for name in sorted(digests)]

@@ -20,7 +20,7 @@ from sealift_manifests.media import Media
 from sealift_manifests.model import dump_manifest, parse_manifest
 from sealift_manifests.trees import format_listing, tree_of
 from sealift_manifests.trust import Policy, Trust
-from sealift_manifests.verify import find_damage
+from sealift_manifests.verify import measure
 
 HERE = Path(__file__).resolve().parent
 GOLDEN = HERE / "bundle-v1"
@@ -66,7 +66,7 @@ def test_both_its_signatures_are_accepted_and_nothing_in_it_is_damaged(golden):
         "ssh-ed25519",
         "ecdsa-sha2-nistp384",
     ]
-    assert find_damage(golden, lambda size: None) == ()
+    assert measure(golden, lambda size: None).damages == ()
 
 
 def test_it_is_written_back_as_it_is():

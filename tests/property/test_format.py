@@ -6,21 +6,15 @@ import copy
 import json
 import posixpath
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
-from making import a_key, build, weights_spec
-from mixed import mixed_model
-from sealift_manifests.bundle import Bundle, open_bundle, read_document
 from sealift_manifests.digests import Digest, digest_of
-from sealift_manifests.errors import DigestMismatchError, SealiftError, UnsafePathError
+from sealift_manifests.errors import SealiftError, UnsafePathError
 from sealift_manifests.index import Chunk, Content, Index, Pack, dump_index, parse_index
-from sealift_manifests.media import Media, MediaFile
 from sealift_manifests.model import (
     BUNDLE_TYPE,
     CONFIG_TYPES,
@@ -44,8 +38,6 @@ from sealift_manifests.model import (
 )
 from sealift_manifests.paths import check_inner_path, check_inner_paths
 from sealift_manifests.trees import layout_tree
-from sealift_manifests.trust import Trust
-from sealift_manifests.verify import find_damage
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden/bundle-v1"
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
@@ -278,111 +270,3 @@ def test_any_value_anywhere_is_read_or_refused_in_our_words(name, data):
         return
 
     assert parse(dump(value)) == value
-
-
-# One changed byte
-
-
-class OneByteOff:
-    """A medium with one bit of one byte of one file changed."""
-
-    def __init__(self, media: Media, name: str, at: int, bit: int = 0) -> None:
-        self._media, self._name, self._at = media, name, at
-        self._mask = 1 << bit
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._media, name)
-
-    def open(self, name: str) -> Any:
-        return self.copies(name)[0]
-
-    def copies(self, name: str) -> tuple[Any, ...]:
-        files = self._media.copies(name)
-        if name != self._name:
-            return files
-        return tuple(_Changed(file, self._at, self._mask) for file in files)
-
-
-class _Changed(MediaFile):
-    def __init__(self, file: MediaFile, at: int, mask: int) -> None:
-        self._file, self._at, self._mask = file, at, mask
-        self.label, self.size, self.place = file.label, file.size, file.place
-
-    def read_into(self, target: memoryview, offset: int) -> None:
-        self._file.read_into(target, offset)
-        if offset <= self._at < offset + len(target):
-            target[self._at - offset] ^= self._mask
-
-
-@pytest.fixture(scope="module")
-def signed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Media, Trust]]:
-    """A small bundle with one Ed25519 signature."""
-    root = tmp_path_factory.mktemp("changed-bytes")
-    key = a_key(root / "k")
-    bundle = build(weights_spec(root, "b", mixed_model(700)), key, root / "out")
-    with Media([str(bundle)]) as media:
-        yield media, Trust.from_key_file(key.public.read_text(), "k.pub")
-
-
-def opened(media: Any, trust: Trust) -> Bundle:
-    return open_bundle(media, trust, datetime.now(UTC))
-
-
-def over(bundle: Bundle, media: Any) -> Bundle:
-    """Return an open bundle whose medium changed afterwards."""
-    return replace(bundle, media=media, documents={})
-
-
-@pytest.mark.parametrize("name", ["SHA256SUMS", "SHA256SUMS.k.sig"])
-def test_any_changed_byte_of_what_is_signed_or_signs_it_is_found(signed, name):
-    media, trust = signed
-    accepted = []
-
-    for at in range(media.open(name).size):
-        try:
-            opened(OneByteOff(media, name, at, at % 8), trust)
-        except SealiftError:
-            continue
-        accepted.append(at)
-
-    assert accepted == []
-
-
-@pytest.mark.parametrize(
-    "name", ["manifest.json", "index.json", "INSTALL.md", "weights-tiny.sha256"]
-)
-def test_any_changed_byte_of_a_small_file_is_found(signed, name):
-    media, trust = signed
-    sums = opened(media, trust).sums
-
-    for at in range(media.open(name).size):
-        with pytest.raises(DigestMismatchError):
-            read_document(OneByteOff(media, name, at, at % 8), sums, name, 1 << 20)
-
-
-def test_any_changed_byte_of_a_pack_is_found_before_it_is_decoded(signed):
-    media, trust = signed
-    whole, pack = opened(media, trust), "data-0001.pack"
-    covered = 0
-
-    for number, chunk in enumerate(whole.index.chunks):
-        for at in range(chunk.offset, chunk.offset + chunk.stored_size):
-            with pytest.raises(DigestMismatchError):
-                over(whole, OneByteOff(media, pack, at, at % 8)).read_chunk(number)
-            covered += 1
-
-    assert covered == media.open("data-0001.pack").size
-
-
-def test_verifying_finds_a_changed_byte_in_any_file_and_says_where(signed):
-    media, trust = signed
-    whole = opened(media, trust)
-
-    assert find_damage(whole, lambda size: None) == ()
-    for name in sorted(whole.sums):
-        size = media.open(name).size
-        for at in {0, size // 3, size // 2, size - 1}:
-            damaged = over(whole, OneByteOff(media, name, at))
-            (damage,) = find_damage(damaged, lambda size: None)
-            assert (damage.name, damage.kind) == (name, "changed")
-            assert all(start <= at < end for start, end in damage.ranges)

@@ -20,6 +20,8 @@ from sealift_bundler.commands.options import (
     InsecureRegistries,
     ParityRatio,
     ProgressStyle,
+    SignAgent,
+    SignKeys,
     Surveys,
     TablesFile,
     ask_passphrase,
@@ -39,20 +41,8 @@ def run(  # long: one parameter for each option
         Path,
         typer.Option("--output", "-o", metavar="DIR", help="Where the bundle is put."),
     ] = Path(),
-    sign_key: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--sign-key", metavar="FILE", help="OpenSSH private key; may be repeated."
-        ),
-    ] = None,
-    sign_agent: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--sign-agent",
-            metavar="KEY",
-            help="Key in ssh-agent: its .pub file or fingerprint; may be repeated.",
-        ),
-    ] = None,
+    sign_key: SignKeys = None,
+    sign_agent: SignAgent = None,
     tar: Annotated[bool, typer.Option("--tar", help="Write one .tar instead.")] = False,
     part_size: Annotated[
         str,
@@ -106,7 +96,7 @@ def run(  # long: one parameter for each option
     request = BuildRequest(
         spec_path=spec,
         output=output,
-        signers=_signers(sign_key or [], sign_agent or []),
+        signers=signers_of(sign_key or [], sign_agent or []),
         cache=cache or default_cache(),
         created=creation_time(),
         survey_paths=survey or (),
@@ -199,7 +189,8 @@ def _delta_lines(built: Built) -> list[str]:
     ]
 
 
-def _signers(key_files: list[Path], agent_keys: list[str]) -> list[Signer]:
+def signers_of(key_files: list[Path], agent_keys: list[str]) -> list[Signer]:
+    """Return the signers that the options name, or raise SigningError for none."""
     if not key_files and not agent_keys:
         raise SigningError(
             "no key to sign with was named",

@@ -17,8 +17,19 @@ from sealift_manifests.trust import Policy, Trust
 from sealift_bundler.report import Style
 
 Places = Annotated[
-    list[str],
-    typer.Argument(help="The bundle's directory or .tar; several when it is spread."),
+    list[str] | None,
+    typer.Argument(
+        metavar="BUNDLE...",
+        help="The bundle's directory or .tar; several when it is spread.",
+    ),
+]
+MorePlaces = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--media",
+        metavar="PLACE",
+        help="Another place where it, part of it or a patch lies. May be repeated.",
+    ),
 ]
 AllowedSigners = Annotated[
     list[Path] | None,
@@ -36,6 +47,20 @@ Fingerprints = Annotated[
         "--fingerprint",
         metavar="SHA256:...",
         help="Fingerprint of a trusted key, as ssh-keygen -l prints it.",
+    ),
+]
+SignKeys = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--sign-key", metavar="FILE", help="OpenSSH private key; may be repeated."
+    ),
+]
+SignAgent = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--sign-agent",
+        metavar="KEY",
+        help="Key in ssh-agent: its .pub file or fingerprint; may be repeated.",
     ),
 ]
 Surveys = Annotated[
@@ -115,17 +140,29 @@ def on_bundle(command: OnBundle) -> Callable[..., None]:
     """Return a command with the options of all that look into a bundle."""
 
     def run(
-        bundle: Places,
+        bundle: Places = None,
+        media: MorePlaces = None,
         allowed_signers: AllowedSigners = None,
         key: Keys = None,
         fingerprint: Fingerprints = None,
         as_json: AsJson = False,
     ) -> None:
         trust = read_trust(allowed_signers or [], key or [], fingerprint or [])
-        command(bundle, trust, as_json=as_json)
+        command(places_of(bundle, media), trust, as_json=as_json)
 
     run.__doc__ = command.__doc__
     return run
+
+
+def places_of(bundle: list[str] | None, media: list[str] | None) -> list[str]:
+    """Return where the bundle lies, or raise UsageError if that was not said."""
+    places = [*(bundle or ()), *(media or ())]
+    if not places:
+        raise UsageError(
+            "it was not said where the bundle lies",
+            hint="Name its directory, its .tar, or each medium that holds part of it.",
+        )
+    return places
 
 
 def parse_size(text: str) -> int:

@@ -19,7 +19,9 @@ from sealift_bundler.commands.options import (
     AsJson,
     Fingerprints,
     Keys,
+    MorePlaces,
     Places,
+    places_of,
     print_json,
     read_trust,
 )
@@ -28,7 +30,8 @@ from sealift_bundler.report import Report, counted
 
 
 def run(  # long: one parameter for each option
-    bundle: Places,
+    bundle: Places = None,
+    media: MorePlaces = None,
     allowed_signers: AllowedSigners = None,
     key: Keys = None,
     fingerprint: Fingerprints = None,
@@ -52,13 +55,14 @@ def run(  # long: one parameter for each option
         *_options("--key", key or ()),
         *_options("--fingerprint", fingerprint or ()),
     ]
+    places = places_of(bundle, media)
     with (
-        Media(bundle) as media,
+        Media(places) as opened_media,
         tempfile.TemporaryDirectory(prefix="sealift-rehearsal-") as scratch,
     ):
-        opened = open_bundle(media, trust, datetime.now(UTC))
+        opened = open_bundle(opened_media, trust, datetime.now(UTC))
         request = RehearsalRequest(
-            bundle, options, Path(scratch), watch, wait, tuple(accept or ())
+            places, options, Path(scratch), watch, wait, tuple(accept or ())
         )
         done = rehearse(request, opened, Report(quiet=as_json))
     if as_json:

@@ -3,53 +3,59 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Annotated
 
 import typer
 from sealift_manifests.bundle import open_bundle
 from sealift_manifests.media import Media
-from sealift_manifests.sizes import human
-from sealift_manifests.trust import Trust
-from sealift_manifests.verify import verify_payload
+from sealift_manifests.verify import bytes_to_measure, summary, verify_payload
 
-from sealift_bundler.commands.options import on_bundle, print_json
-from sealift_bundler.report import Report, counted
+from sealift_bundler.commands.options import (
+    AllowedSigners,
+    AsJson,
+    Fingerprints,
+    Keys,
+    MorePlaces,
+    Places,
+    places_of,
+    print_json,
+    read_trust,
+)
+from sealift_bundler.report import Report
 
 
-@on_bundle
-def run(places: list[str], trust: Trust, *, as_json: bool) -> None:
-    """Check the signature and every byte of a bundle.
+def run(
+    bundle: Places = None,
+    media: MorePlaces = None,
+    ignore_missing: Annotated[
+        bool,
+        typer.Option(
+            "--ignore-missing",
+            help="Files that are not here are elsewhere: judge what is here.",
+        ),
+    ] = False,
+    allowed_signers: AllowedSigners = None,
+    key: Keys = None,
+    fingerprint: Fingerprints = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check the signature and every byte of a bundle, on each of its media.
 
     It may be a directory, a tar, or packs spread over several directories.
     """
-    with Media(places) as media:
-        opened = open_bundle(media, trust, datetime.now(UTC))
-        total = opened.index.large_size
+    trust = read_trust(allowed_signers or [], key or [], fingerprint or [])
+    with Media(places_of(bundle, media)) as opened_media:
+        opened = open_bundle(opened_media, trust, datetime.now(UTC))
+        total = bytes_to_measure(opened)
         with Report(quiet=as_json).progress("verifying", total) as progress:
-            mended = verify_payload(opened, progress)
-        unlisted = opened.unlisted
-    signers = [one.key.fingerprint for one in opened.accepted]
-    manifest = opened.manifest
+            found = verify_payload(opened, progress, ignore_missing=ignore_missing)
+        text, facts = summary(opened, found)
     if as_json:
-        print_json(
-            bundle=manifest.name,
-            version=manifest.version,
-            serial=manifest.serial,
-            root=opened.root,
-            signed_by=signers,
-            size=total,
-            unlisted=list(unlisted),
-            mended=[damage.name for damage in mended],
-            builds_on=[base._asdict() for base in opened.index.bases],
-        )
+        print_json(**facts)
         return
-    typer.echo(
-        f"good: {manifest.name} {manifest.version}, {human(total)} in "
-        f"{counted(len(opened.index.packs), 'pack')}, signed by {', '.join(signers)}"
-    )
-    typer.echo(f"root {opened.root}")
-    for damage in mended:
-        typer.echo(f"warning: {damage}")
-    for base in opened.index.bases:
-        typer.echo(f"builds on {base}")
-    if unlisted:
-        typer.echo(f"not part of the bundle, nobody signed: {', '.join(unlisted)}")
+    typer.echo(text)
+    if facts["unlisted"]:
+        names = ", ".join(facts["unlisted"])
+        typer.echo(f"not part of the bundle, nobody signed: {names}")
+    for warning in found.warnings():
+        typer.echo(warning, err=True)

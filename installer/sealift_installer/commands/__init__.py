@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, List, Tuple
+
+from sealift_manifests.errors import UsageError
 
 from sealift_installer.host_trust import KeyFile, NamedKeys
 
@@ -49,12 +51,36 @@ def named_keys(args: Namespace) -> NamedKeys:
 
 
 def add_places(parser: ArgumentParser) -> None:
-    """Declare the argument that says where the bundle lies."""
+    """Declare the arguments that say where the bundle lies."""
     parser.add_argument(
         "bundle",
-        nargs="+",
-        help="the bundle's directory or .tar; several when its packs are spread",
+        nargs="*",
+        help="the bundle's directory or .tar; several when its packs are spread, and "
+        "patches for it",
     )
+    add_media(parser)
+
+
+def add_media(parser: ArgumentParser) -> None:
+    """Declare the other way to say where the bundle lies."""
+    parser.add_argument(
+        "--media",
+        action="append",
+        default=[],
+        metavar="PLACE",
+        help="another place where the bundle, part of it or a patch lies (repeatable)",
+    )
+
+
+def places_of(args: Namespace) -> List[str]:
+    """Return where the bundle lies, or raise UsageError if that was not said."""
+    places = [*args.bundle, *args.media]
+    if not places:
+        raise UsageError(
+            "it was not said where the bundle lies",
+            hint="Name its directory, its .tar, or each medium that holds part of it.",
+        )
+    return places
 
 
 def add_installed_name(parser: ArgumentParser) -> None:

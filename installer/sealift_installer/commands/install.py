@@ -17,6 +17,7 @@ from sealift_installer.commands import (
     add_places,
     add_trust_options,
     named_keys,
+    places_of,
 )
 from sealift_installer.gpu_check import check_gpus
 from sealift_installer.host import Host
@@ -51,7 +52,7 @@ def run(args: Namespace, host: Host) -> Result:
         reason = os.fsencode(reason).decode("utf-8", "backslashreplace")
     taken = acceptance_of(args.accept)
     options = InstallOptions(named_keys(args), args.repair, reason, taken)
-    done = install(host, args.bundle, options)
+    done = install(host, places_of(args), options)
     manifest, plan = done.bundle.manifest, done.plan
     what = f"{manifest.name} {manifest.version}"
     # The release is whole by now: what CUDA says is told, and changes nothing.

@@ -18,6 +18,7 @@ from sealift_manifests.preflight.words import acceptance_of, count
 from sealift_installer.commands import (
     Result,
     add_accept,
+    add_media,
     add_trust_options,
     named_keys,
 )
@@ -38,6 +39,7 @@ def configure(parser: ArgumentParser) -> None:
         help="the bundle's directory or .tar, or the name of an installed one; "
         "without, the host alone is looked at",
     )
+    add_media(parser)
     add_trust_options(parser)
     add_accept(parser)
 
@@ -59,17 +61,18 @@ def _subject(
     args: Namespace, host: Host, acceptance: Acceptance
 ) -> Tuple[Optional[Manifest], Optional[Needs], Grounds]:
     """Return the manifest named, what it asks of the host, and what to judge by."""
-    if not args.bundle:
+    places = [*args.bundle, *args.media]
+    if not places:
         return None, None, Grounds(tables_for(host), acceptance)
-    first = args.bundle[0]
-    is_name = len(args.bundle) == 1 and not os.path.exists(first)
+    first = places[0]
+    is_name = len(places) == 1 and not os.path.exists(first)
     if is_name and first in installed_bundles(host.layout):
         release = choose(host.layout, first)
         manifest = release.manifest
         surveys = surveys_in(manifest, release.document)
         needs = without_room(needs_of(manifest))
         return manifest, needs, Grounds(tables_for(host), acceptance, surveys)
-    with Media(args.bundle) as media:
+    with Media(places) as media:
         trust = trust_to_verify(host.layout, named_keys(args))
         bundle = open_bundle(media, trust, host.now())
         manifest = bundle.manifest

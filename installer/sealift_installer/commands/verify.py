@@ -6,51 +6,44 @@ from argparse import ArgumentParser, Namespace
 
 from sealift_manifests.bundle import open_bundle
 from sealift_manifests.media import Media
-from sealift_manifests.sizes import human
-from sealift_manifests.verify import verify_payload
+from sealift_manifests.verify import bytes_to_measure, summary, verify_payload
 
-from sealift_installer.commands import Result, add_places, add_trust_options, named_keys
+from sealift_installer.commands import (
+    Result,
+    add_places,
+    add_trust_options,
+    named_keys,
+    places_of,
+)
 from sealift_installer.host import Host
 from sealift_installer.host_trust import trust_to_verify
 
-HELP = "check the signature and every byte of a bundle"
+HELP = "check the signature and every byte of a bundle, on each of its media"
 
 
 def configure(parser: ArgumentParser) -> None:
     """Declare the options."""
     add_places(parser)
+    parser.add_argument(
+        "--ignore-missing",
+        action="store_true",
+        help="files that are not here are elsewhere: judge what is here",
+    )
     add_trust_options(parser)
 
 
 def run(args: Namespace, host: Host) -> Result:
-    """Verify the bundle and say who signed it."""
+    """Verify the bundle; say what each medium holds and who signed it."""
     trust = trust_to_verify(host.layout, named_keys(args))
-    with Media(args.bundle) as media:
+    with Media(places_of(args)) as media:
         bundle = open_bundle(media, trust, host.now())
-        total = bundle.index.large_size
+        total = bytes_to_measure(bundle)
         with host.report.progress("verifying", total) as progress:
-            mended = verify_payload(bundle, progress)
-        unlisted = bundle.unlisted
-    if unlisted:
-        host.report.step(
-            f"not part of the bundle, nobody signed: {', '.join(unlisted)}"
-        )
-    manifest = bundle.manifest
-    signers = [one.key.fingerprint for one in bundle.accepted]
-    text = (
-        f"good: {manifest.name} {manifest.version}, {human(total)} in "
-        f"{len(bundle.index.packs)} packs, signed by {', '.join(signers)}\n"
-        f"root {bundle.root}" + "".join(f"\nwarning: {damage}" for damage in mended)
-    )
-    text += "".join(f"\nbuilds on {base}" for base in bundle.index.bases)
-    return text, {
-        "bundle": manifest.name,
-        "version": manifest.version,
-        "serial": manifest.serial,
-        "root": bundle.root,
-        "signed_by": signers,
-        "size": total,
-        "unlisted": list(unlisted),
-        "mended": [damage.name for damage in mended],
-        "builds_on": [base._asdict() for base in bundle.index.bases],
-    }
+            found = verify_payload(bundle, progress, ignore_missing=args.ignore_missing)
+        text, facts = summary(bundle, found)
+    if facts["unlisted"]:
+        names = ", ".join(facts["unlisted"])
+        host.report.step(f"not part of the bundle, nobody signed: {names}")
+    for warning in found.warnings():
+        host.report.step(warning)
+    return text, facts
