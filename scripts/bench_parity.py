@@ -120,7 +120,7 @@ def main() -> None:
             ratio = Ratio.parse(text)
             made = best(partial(make, folder, packs, ratio))
             parity = make(folder, packs, ratio)
-            index = Index(tuple(packs), tuple(chunks), {}, parity)
+            index = Index(tuple(packs), tuple(chunks), {}, parity=parity)
             used = best(partial(rebuild, folder, index, ratio.files))
             print(
                 f"{text:5} make            {total / 1e6 / made:6.0f}  "
