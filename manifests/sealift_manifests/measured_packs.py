@@ -80,21 +80,26 @@ class MeasuredPacks:
             for damage in self._damages(copy)
         )
 
-    def lacks(self) -> Tuple[Tuple[Lack, ...], int]:
-        """Return the packs that no media together have whole, and what spares gave."""
-        lacks, mended = [], 0
+    def lacks(self) -> Tuple[Tuple[Lack, ...], Tuple[Tuple[str, int], ...]]:
+        """Return the packs that no media together have whole, and what spares gave.
+
+        That is how many chunks they gave of which packs.
+        """
+        lacks: List[Lack] = []
+        mended: List[Tuple[str, int]] = []
         by_pack: List[List[_Copy]] = [[] for _ in self._chunks]
         for copy in self._copies:
             by_pack[copy.pack].append(copy)
         for pack, copies in enumerate(by_pack):
             missing = set(self._chunks[pack]).intersection(*(c.faults for c in copies))
             given = set(_given_by_spares(self._bundle, sorted(missing)))
-            mended += len(given)
+            if given:
+                mended.append((self._bundle.index.packs[pack].name, len(given)))
             lost = sorted(missing - given)
             too_long = copies and all(map(self._is_too_long, copies))
             if lost or too_long:
                 lacks.append(self._lack(pack, lost, copies))
-        return tuple(lacks), mended
+        return tuple(lacks), tuple(mended)
 
     def _is_good(self, copy: _Copy) -> bool:
         size = self._bundle.index.packs[copy.pack].size

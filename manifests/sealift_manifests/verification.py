@@ -103,14 +103,20 @@ class Lack:
 class Verification:
     """What measuring all copies of all files came to.
 
-    `mended` is how many chunks no medium has whole and a patch, or another spare, gave.
+    `mended_packs` are packs that no medium has whole, and how many chunks of each a
+    patch or parity gave.
     `absent_parity`: parity files that are on no medium; nothing needs them now.
     """
 
     media: Tuple[MediumReport, ...]
     lacks: Tuple[Lack, ...]
-    mended: int = 0
+    mended_packs: Tuple[Tuple[str, int], ...] = ()
     absent_parity: Tuple[str, ...] = ()
+
+    @property
+    def mended(self) -> int:
+        """How many chunks no medium has whole and a patch or parity gave."""
+        return sum(chunks for _, chunks in self.mended_packs)
 
     @property
     def damages(self) -> Tuple[Damage, ...]:
@@ -158,10 +164,12 @@ class Verification:
                 "bad there was good elsewhere. Replace that medium, or copy these "
                 "files to it again."
             )
-        if self.mended:
+        if self.mended_packs:
+            names = ", ".join(name for name, _ in self.mended_packs)
             lines.append(
-                f"{count(self.mended, 'chunk')} that no medium has whole came from a "
-                "patch or were rebuilt: keep these with the media."
+                f"{count(self.mended, 'chunk')} of {names} that no medium has whole "
+                "came from a patch or were rebuilt from parity: keep these with the "
+                "media."
             )
         if self.absent_parity:
             names = ", ".join(self.absent_parity)
@@ -184,6 +192,7 @@ class Verification:
             "media": [asdict(medium) for medium in self.media],
             "lacks": [asdict(lack) for lack in self.lacks],
             "mended": self.mended,
+            "mended_packs": dict(self.mended_packs),
             "bad_media": list(self.bad_places),
             "absent_parity": list(self.absent_parity),
         }
