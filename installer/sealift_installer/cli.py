@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import signal
 import sys
 import traceback
@@ -28,6 +29,7 @@ from sealift_installer.engine import Engine
 from sealift_installer.host import Host
 from sealift_installer.layout import DEFAULT_CONFIG, DEFAULT_STATE, Layout
 from sealift_installer.preflight import HostUnfitError
+from sealift_installer.progress import AUTO, STYLES
 from sealift_installer.report import Report
 
 COMMANDS = {
@@ -51,7 +53,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     """Run one command; return its exit code."""
     signal.signal(signal.SIGTERM, _stop_cleanly)
     args = _parser().parse_args(argv)
-    report = Report(as_json=args.json)
+    report = Report(as_json=args.json, style=args.progress)
     os.umask(0o022)
     try:
         layout = Layout(
@@ -63,8 +65,9 @@ def main(argv: Optional[List[str]] = None) -> int:
         report.failure(args.command, error, _details(error))
         return error.exit_code
     except KeyboardInterrupt:
-        again = " ".join(sys.argv)
-        report.step(f"\ninterrupted; nothing is half-done. To continue: {again}")
+        words = ["python3", "-I", "-B", *(sys.argv if argv is None else argv)]
+        again = " ".join(map(shlex.quote, words))
+        report.step(f"\ninterrupted; what is verified is kept. To continue:\n{again}")
         return _INTERRUPTED
     except Exception:
         traceback.print_exc()
@@ -120,4 +123,11 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--json", action="store_true", help="print the result as JSON, and nothing else"
+    )
+    group.add_argument(
+        "--progress",
+        choices=STYLES,
+        default=AUTO,
+        help="how to show what is being done on standard error: auto is a changing "
+        "line on a terminal, and lines elsewhere; json is lines for programs",
     )

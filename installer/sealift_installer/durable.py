@@ -11,6 +11,10 @@ from typing import Optional
 from sealift_manifests.errors import StagingError
 
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""The errors of a file system that takes no more."""
+
+
 def sync_directory(path: str) -> None:
     """Make the names in a directory durable."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

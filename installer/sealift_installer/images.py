@@ -24,7 +24,7 @@ from sealift_installer.engine import (
     printable,
     with_query,
 )
-from sealift_installer.image_archive import ReadBlob, archive
+from sealift_installer.image_archive import Rank, ReadBlob, archive, in_order
 
 ABSENT, PRESENT, OTHER = "absent", "present", "other"
 
@@ -52,17 +52,20 @@ def load_image(
     image: ImageEntry,
     read_blob: ReadBlob,
     progress: Callable[[int], None] = lambda size: None,
+    *,
+    rank: Rank = in_order,
 ) -> None:
     """Load `image` under its name, and prove it whole.
 
-    `progress` is told the bytes of each piece handed to the engine. An error of
-    `read_blob` goes to the caller as it is, and the engine keeps no image of that
-    name that was not there before.
+    `rank` says which blobs come first; see `archive`. `progress` is told the bytes of
+    each piece handed to the engine. An error of `read_blob` goes to the caller as it
+    is, and the engine keeps no image of that name that was not there before.
     """
     refuse_other(engine, image)
     before = image_state(engine, image)
+    pieces = archive(image, read_blob, rank)
     try:
-        _upload(engine, image, _counted(archive(image, read_blob), progress))
+        _upload(engine, image, _counted(pieces, progress))
         fault = prove_image(engine, image)
         if fault:
             raise ImageLoadError(

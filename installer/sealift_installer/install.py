@@ -7,23 +7,22 @@ what was cut off, and does nothing when all is there.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Callable, FrozenSet, Optional, Sequence, Tuple
+from typing import FrozenSet, Optional, Sequence, Tuple
 
-from sealift_manifests.bundle import Bundle, open_bundle
-from sealift_manifests.errors import ImageLoadError, PreflightError, StartError
+from sealift_manifests.bundle import Bundle
+from sealift_manifests.errors import PayloadError, PreflightError, StartError
 from sealift_manifests.index import Content
-from sealift_manifests.media import Media
 from sealift_manifests.model import ImageEntry
 from sealift_manifests.names import volume_name
 from sealift_manifests.preflight.findings import Acceptance
-from sealift_manifests.sizes import human
 from sealift_manifests.sums import SUMS_NAME
 from sealift_manifests.trust import Accepted, check_signatures
 from sealift_manifests.verify import verify_outline
 
-from sealift_installer import releases, space, store, trees
+from sealift_installer import journal, releases, space, store, trees
+from sealift_installer.apply import apply, settle, stack_digests
 from sealift_installer.compose import Compose
 from sealift_installer.engine import EngineFacts
 from sealift_installer.host import Host
@@ -32,11 +31,10 @@ from sealift_installer.image_audit import audit_image
 from sealift_installer.images import (
     PRESENT,
     image_state,
-    load_image,
     prove_image,
     refuse_other,
-    remove_image,
 )
+from sealift_installer.layout import Layout
 from sealift_installer.measure import bad_contents
 from sealift_installer.plan import HostState, InstallPlan, plan_install
 from sealift_installer.preflight import (
@@ -47,7 +45,8 @@ from sealift_installer.preflight import (
     surveys_in,
     tell,
 )
-from sealift_installer.volumes import ensure_volume, volume_fault
+from sealift_installer.slot import Slot
+from sealift_installer.volumes import volume_fault
 
 
 @dataclass(frozen=True)
@@ -55,13 +54,14 @@ class InstallOptions:
     """How to install. `repair` re-measures what is staged and replaces what is bad.
 
     `downgrade_reason` permits a lower serial than this host has had; `acceptance`
-    takes fails of the preflight on.
+    takes fails of the preflight on. With `swap` the media may come one by one.
     """
 
     named: NamedKeys
     repair: bool = False
     downgrade_reason: Optional[str] = None
     acceptance: Acceptance = NONE_ACCEPTED
+    swap: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,8 @@ class Installed:
 def install(host: Host, places: Sequence[str], options: InstallOptions) -> Installed:
     """Bring the host to the bundle at these places."""
     trust = trust_to_install(host.layout, options.named)
-    with Media(places) as media:
-        bundle = open_bundle(media, trust, host.now())
+    with Slot(host, places, trust, swap=options.swap) as slot:
+        bundle = slot.bundle
         host.report.step(_introduction(bundle))
         for doubt in bundle.doubts:
             host.report.step(f"set aside: {doubt}")
@@ -91,21 +91,23 @@ def install(host: Host, places: Sequence[str], options: InstallOptions) -> Insta
         facts = host.engine_for(bundle.manifest)
         plan = make_plan(host, bundle, facts, repair=False)
         verdict = _judge(host, bundle, plan, options)
-        check_before(host, bundle, plan, facts)
+        check_before(host, bundle, plan, facts, swap=options.swap)
         with host.locked():
             _check_again(host, bundle, options)
             plan = make_plan(host, bundle, facts, repair=options.repair)
-            check_before(host, bundle, plan, facts)
+            journal.sweep(host.layout, (content.digest for content in plan.contents))
+            check_before(host, bundle, plan, facts, swap=options.swap)
             path = host.layout.release(bundle.manifest, bundle.root)
             reason = options.downgrade_reason
             extra = {"downgrade_reason": reason} if reason else {}
             if not plan.is_empty:
                 # Before the work: what is begun must be answered for, finished or not.
                 host.log("install-begun", bundle.manifest, root=bundle.root, **extra)
-                apply(
-                    host, bundle, plan, partial(_record, host, bundle, facts, verdict)
-                )
+                record = partial(_record, host, bundle, facts, verdict)
+                apply(host, slot, plan, record)
             # Also when all is there: a run may have been cut off before this.
+            if releases.is_new_serial(host.layout, bundle) or not plan.is_empty:
+                settle(host.layout, bundle)
             remember(host.layout, options.named, bundle.accepted)
             if releases.is_new_serial(host.layout, bundle) or not plan.is_empty:
                 extra.update(accepted_fact(verdict))
@@ -166,36 +168,67 @@ def make_plan(
         volumes=_volumes(host, bundle) if facts else frozenset(),
         images=_images(host, bundle, measure=repair) if facts else frozenset(),
         has_engine=facts is not None,
-        has_release=releases.is_whole(layout, bundle, compare=repair),
+        has_release=_has_release(layout, bundle, compare=repair),
         current=releases.current_path(layout, manifest.name),
         release=os.path.realpath(path),
     )
     return plan_install(manifest, state)
 
 
+def _has_release(layout: Layout, bundle: Bundle, *, compare: bool) -> bool:
+    stack = bundle.manifest.stack
+    digests = [file.digest for file in stack.files] if stack and compare else []
+    numbers = [n for d in digests for n in bundle.index.contents[d].chunks]
+    # What cannot be compared yet, for its medium comes later, is written again.
+    here = all(map(bundle.is_at_hand, numbers))
+    return here and releases.is_whole(layout, bundle, compare=compare)
+
+
 def check_before(
-    host: Host, bundle: Bundle, plan: InstallPlan, facts: Optional[EngineFacts]
+    host: Host,
+    bundle: Bundle,
+    plan: InstallPlan,
+    facts: Optional[EngineFacts],
+    *,
+    swap: bool,
 ) -> None:
     """Raise for what would stop the plan half-way and can be known before it.
 
-    That is a damaged small file or a pack that is not there, or a file system that
-    cannot take what will be written.
+    That is a damaged small file or, without `swap`, a pack that is not there, or a
+    file system that cannot take what will be written.
     """
     if plan.is_empty:
         return
-    stack = bundle.manifest.stack
-    needed = {content.digest for content in plan.contents}
-    needed.update(blob.digest for image in plan.images for blob in image.blobs)
-    if stack and plan.write_release:
-        needed.update(file.digest for file in stack.files)
-    verify_outline(bundle, needed)
-    block = space.probe(host.layout.state).block
-    needs = [space.weights_need(host.layout.state, plan.contents, plan.trees, block)]
+    if swap:
+        verify_outline(bundle, ())
+    else:
+        _require_packs(bundle, plan)
+    needs = [_weights_need(host.layout, plan)]
     if facts and facts.is_local and os.path.isdir(facts.root_dir):
         needs += [space.image_need(facts.root_dir, image) for image in plan.images]
     space.check_space(needs)
-    if stack:
+    if bundle.manifest.stack:
         require_compose(host)
+
+
+def _require_packs(bundle: Bundle, plan: InstallPlan) -> None:
+    needed = {content.digest for content in plan.contents}
+    needed.update(blob.digest for image in plan.images for blob in image.blobs)
+    needed.update(stack_digests(bundle, plan))
+    try:
+        verify_outline(bundle, needed)
+    except PayloadError as error:
+        raise PayloadError(
+            error.message,
+            hint=f"{error.hint} With one slot for several media, add --swap.",
+        ) from error
+
+
+def _weights_need(layout: Layout, plan: InstallPlan) -> space.Need:
+    block = space.probe(layout.state).block
+    need = space.weights_need(layout.state, plan.contents, plan.trees, block)
+    # What a run that was cut off has written is used, or makes room.
+    return replace(need, size=max(0, need.size - journal.allocated(layout)))
 
 
 def require_compose(host: Host) -> None:
@@ -204,48 +237,6 @@ def require_compose(host: Host) -> None:
         Compose.find(host.engine)
     except StartError as error:
         raise PreflightError(error.message, hint=error.hint) from error
-
-
-def apply(
-    host: Host,
-    bundle: Bundle,
-    plan: InstallPlan,
-    record: Callable[[], releases.ReleaseRecord],
-) -> None:
-    """Carry out the plan, weights first, the switch last."""
-    layout, report, manifest = host.layout, host.report, bundle.manifest
-    if plan.contents:
-        with report.progress("staging weights", plan.weight_bytes) as progress:
-            store.stage(layout, bundle, plan.contents, progress)
-    for model in plan.trees:
-        trees.build_tree(layout, model)
-        report.step(f"model {model.name}: {human(model.size)} at {layout.tree(model)}")
-    for model in plan.volumes:
-        name = volume_name(manifest.name, model.name, model.tree)
-        labels = {"sealift.bundle": manifest.name, "sealift.model": model.name}
-        ensure_volume(host.engine, name, layout.tree(model), labels)
-        report.step(f"volume {name}: read-only, for model {model.name}")
-    for image in plan.images:
-        _load(host, bundle, image)
-    if plan.write_release:
-        releases.write_release(layout, bundle, record())
-    if plan.switch:
-        path = layout.release(manifest, bundle.root)
-        releases.switch(layout, manifest.name, path)
-
-
-def _load(host: Host, bundle: Bundle, image: ImageEntry) -> None:
-    """Load an image. One that is there was found damaged: the engine would keep it."""
-    replaced = remove_image(host.engine, image)
-    with host.report.progress(f"loading image {image.name}", image.size) as progress:
-        load_image(host.engine, image, bundle.read_content, progress)
-    faults = audit_image(host.engine, image) if replaced else []
-    if faults:
-        raise ImageLoadError(
-            f"the engine kept damaged layers of image {image.name}: {faults[0]}",
-            hint="Other images hold them as well. Remove those that have the layers "
-            "of this one (`docker images --all`), then run this again.",
-        )
 
 
 def _introduction(bundle: Bundle) -> str:

@@ -42,6 +42,8 @@ def append(layout: Layout, event: str, now: datetime, **facts: Any) -> None:
         os.ftruncate(fd, len(whole))
         durable.write_all(fd, strictjson.dump_line(entry))
         os.fsync(fd)
+        if not whole:
+            durable.sync_directory(os.path.dirname(layout.ledger))
     finally:
         os.close(fd)
 

@@ -7,7 +7,7 @@ before it is decoded.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import (
     Dict,
@@ -66,10 +66,14 @@ class Spare(Protocol):
 
 
 class BadCopy(NamedTuple):
-    """A file on a medium that could not give chunk `number` as it was signed."""
+    """A file on a medium that could not give chunk `number` as it was signed.
+
+    `is_changed`: it gave other bytes. Otherwise they could not be read.
+    """
 
     file: MediaFile
     number: int
+    is_changed: bool
 
 
 @dataclass(frozen=True)
@@ -140,11 +144,12 @@ class Bundle:
                 file.read_into(target, chunk.offset)
             except PayloadError as error:
                 errors.append(error)
+                self.bad_copies.append(BadCopy(file, number, is_changed=False))
             else:
                 if digest_of(target) == chunk.stored_digest:
                     return
                 errors.append(damaged_chunk(file, chunk))
-            self.bad_copies.append(BadCopy(file, number))
+                self.bad_copies.append(BadCopy(file, number, is_changed=True))
         for spare in self.spares:
             given = spare.read_stored(number, target)
             if given and digest_of(target) == chunk.stored_digest:
@@ -194,6 +199,14 @@ def open_bundle(media: Media, trust: Trust, now: datetime) -> Bundle:
         index=index,
         documents=documents,
     )
+
+
+def reopened(bundle: Bundle, media: Media) -> Bundle:
+    """Return the same bundle, read from other media, with no bad copies noted.
+
+    The caller has seen that the media carry the same SHA256SUMS.
+    """
+    return replace(bundle, media=media, bad_copies=[])
 
 
 def read_document(

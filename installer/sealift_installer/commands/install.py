@@ -36,6 +36,12 @@ def configure(parser: ArgumentParser) -> None:
         help="measure what is staged already and replace what is damaged",
     )
     parser.add_argument(
+        "--swap",
+        action="store_true",
+        help="the bundle's media come one by one, in any order, through one slot: "
+        "take what is in, then ask for the next",
+    )
+    parser.add_argument(
         "--allow-downgrade",
         metavar="REASON",
         help="accept a lower serial than this host has had; the reason is logged",
@@ -49,7 +55,7 @@ def run(args: Namespace, host: Host) -> Result:
         # Bytes that are no text in this terminal's encoding could not be read back.
         reason = os.fsencode(reason).decode("utf-8", "backslashreplace")
     taken = acceptance_of(args.accept)
-    options = InstallOptions(named_keys(args), args.repair, reason, taken)
+    options = InstallOptions(named_keys(args), args.repair, reason, taken, args.swap)
     done = install(host, args.bundle, options)
     manifest, plan = done.bundle.manifest, done.plan
     what = f"{manifest.name} {manifest.version}"

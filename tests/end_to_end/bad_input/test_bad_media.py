@@ -76,7 +76,7 @@ def test_a_flipped_bit_in_a_pack_stops_an_install_that_a_good_copy_finishes(
 
     stopped = host.run("install", bundle, "--key", shop.key.public)
 
-    stopped.expect(12, f"{bundle}/data-0002.pack: bytes 0 to 8388608", "Copy that")
+    stopped.expect(12, f"{bundle}/data-0002.pack", "bytes 0-8388608", "Copy")
     assert nothing_half_done(host)
     assert not any(making.in_engine(engine, shop.name).values())
 
@@ -115,7 +115,7 @@ def test_swapped_packs_are_not_installed(host, shop, bundle):
 
     outcome = host.run("install", bundle, "--key", shop.key.public)
 
-    outcome.expect(12, "data-0002.pack", "are not what was signed")
+    outcome.expect(12, "data-0002.pack", "is not what was signed")
     assert nothing_half_done(host)
 
 
