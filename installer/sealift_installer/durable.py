@@ -6,13 +6,32 @@ import errno
 import os
 import shutil
 import stat
-from typing import Optional
+from contextlib import contextmanager
+from typing import Iterator, Optional
 
 from sealift_manifests.errors import StagingError
 
-
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """The errors of a file system that takes no more."""
+
+
+@contextmanager
+def failures_told(place: str) -> Iterator[None]:
+    """Turn what the disk refuses meanwhile into a StagingError; `place` is on it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise StagingError(
+                f"the file system of {place} became full",
+                hint="Make room there and run the same command again: what is verified "
+                "is kept.",
+            ) from error
+        raise StagingError(
+            f"{place} could not be written: {error}",
+            hint="Check the file system (`dmesg`) and its permissions, then run the "
+            "same command again: what is verified is kept.",
+        ) from error
 
 
 def sync_directory(path: str) -> None:

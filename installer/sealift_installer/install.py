@@ -21,7 +21,7 @@ from sealift_manifests.sums import SUMS_NAME
 from sealift_manifests.trust import Accepted, check_signatures
 from sealift_manifests.verify import verify_outline
 
-from sealift_installer import journal, releases, space, store, trees
+from sealift_installer import durable, journal, releases, space, store, trees
 from sealift_installer.apply import apply, settle, stack_digests
 from sealift_installer.compose import Compose
 from sealift_installer.engine import EngineFacts
@@ -92,7 +92,7 @@ def install(host: Host, places: Sequence[str], options: InstallOptions) -> Insta
         plan = make_plan(host, bundle, facts, repair=False)
         verdict = _judge(host, bundle, plan, options)
         check_before(host, bundle, plan, facts, swap=options.swap)
-        with host.locked():
+        with host.locked(), durable.failures_told(host.layout.state):
             _check_again(host, bundle, options)
             plan = make_plan(host, bundle, facts, repair=options.repair)
             journal.sweep(host.layout, (content.digest for content in plan.contents))

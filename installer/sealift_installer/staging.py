@@ -24,7 +24,7 @@ from typing import (
 
 from sealift_manifests.bundle import Bundle
 from sealift_manifests.digests import Digest
-from sealift_manifests.errors import DigestMismatchError, PayloadError, StagingError
+from sealift_manifests.errors import DigestMismatchError, PayloadError
 from sealift_manifests.index import MAX_CHUNK, Content, Index
 from sealift_manifests.parallel import core_count, ordered_map
 
@@ -137,7 +137,7 @@ class Staging:
         good chunks make another file than was signed.
         """
         patience = Patience(bundle)
-        try:
+        with durable.failures_told(self._layout.state):
             filled = ordered_map(
                 lambda part: (part, self._fill(bundle, part)),
                 self._parts(work),
@@ -150,8 +150,6 @@ class Staging:
                     patience.note(part.task.number)
                     self._take(part, plain)
             self._shelf.wait()
-        except OSError as error:
-            raise _staging_fault(self._layout, error) from error
 
     def _tasks(self, file: Unfinished) -> Iterator[_Task]:
         start = 0
@@ -233,17 +231,3 @@ class Staging:
 
     def _name(self, file: Unfinished) -> str:
         return self._names.get(file.content.digest, file.content.digest.short)
-
-
-def _staging_fault(layout: Layout, error: OSError) -> StagingError:
-    if error.errno in durable.FULL:
-        return StagingError(
-            f"the file system of {layout.state} became full while weights were staged",
-            hint="Make room there and run the same command again: what is staged is "
-            "kept.",
-        )
-    return StagingError(
-        f"weights could not be written to {layout.state}: {error}",
-        hint="Check the file system and its permissions, then run the same command "
-        "again: what is staged is kept.",
-    )
