@@ -28,7 +28,8 @@ _HINT = (
 )
 _SWAP_HINT = (
     "Insert the medium that has {names}, or copy it there again, and run the same "
-    "command again."
+    "command again. An image that lies on several media is loaded from a terminal, "
+    "where you are asked for each, or with all of them at once."
 )
 
 

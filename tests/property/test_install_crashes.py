@@ -29,7 +29,7 @@ from sealift_installer import shelf, staging
 from sealift_installer.cli import main
 
 WRITE_FAILED = 42
-STEP = 9
+STEP = 13
 """Without the slow tests, every so-manieth change is one at which it ends."""
 
 
@@ -85,7 +85,7 @@ class Trial:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder in memory: what is lost here is decided by us, and no disk is waited for."""
+    """A folder in memory: we decide what is lost, and wait for no disk."""
     memory = Path("/dev/shm")
     with TemporaryDirectory(dir=memory if memory.is_dir() else None) as path:
         yield Path(path)
