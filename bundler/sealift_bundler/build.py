@@ -1,15 +1,19 @@
 """Build a bundle: gather, pack in one pass, describe, sign, read back, commit.
 
 Tells the story; the work is in the modules it calls. Until the last step nothing
-stands under the bundle's final name.
+stands under the bundle's final name; what is packed when a build fails or is killed is
+kept under a hidden one, and the next build goes on there.
 """
 
 from __future__ import annotations
 
+import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from sealift_manifests.bundle import (
@@ -18,11 +22,9 @@ from sealift_manifests.bundle import (
     INSTALLER_NAME,
     MANIFEST_NAME,
     check_consistent,
-    open_bundle,
 )
 from sealift_manifests.digests import Digest, digest_of
 from sealift_manifests.index import Index, dump_index
-from sealift_manifests.media import Media
 from sealift_manifests.model import BUNDLE_TYPE, FORMAT, Manifest, dump_manifest
 from sealift_manifests.preflight.diff import survey_facts, survey_file
 from sealift_manifests.preflight.findings import Acceptance
@@ -30,7 +32,6 @@ from sealift_manifests.preflight.needs import Needs
 from sealift_manifests.preflight.notes import needs_of
 from sealift_manifests.sums import SUMS_NAME, format_sums
 from sealift_manifests.trust import Trust
-from sealift_manifests.verify import verify_payload
 
 from sealift_bundler import __version__
 from sealift_bundler.compose import Stack
@@ -46,11 +47,14 @@ from sealift_bundler.lock import (
     require_same,
     sources_of,
 )
+from sealift_bundler.output import output_faults
 from sealift_bundler.pack import Packer
 from sealift_bundler.pack_images import pack_images
 from sealift_bundler.pack_models import GatheredModel, pack_model
 from sealift_bundler.pack_stack import load_stack, pack_stack
+from sealift_bundler.readback import read_back
 from sealift_bundler.report import Report
+from sealift_bundler.room import least_size, require_room
 from sealift_bundler.signing import Signer, named_signers, sign_sums
 from sealift_bundler.spec import Spec
 from sealift_bundler.spec_load import load_spec
@@ -63,11 +67,14 @@ from sealift_bundler.surveys import (
     require,
 )
 from sealift_bundler.target import Target, open_target
+from sealift_bundler.unfinished import kept_is_told, tell_found, tell_resumed
 
 
 @dataclass(frozen=True)
 class BuildRequest:
     """What to build and how. `created` is stated in the bundle; sizes are in bytes.
+
+    With `fresh`, what an unfinished build has left is not continued.
 
     Of the hosts whose surveys are given, none may have a fail that `acceptance` does
     not take on.
@@ -84,6 +91,7 @@ class BuildRequest:
     part_size: int = 2**32 - 1
     locked: bool = False
     update: bool = False
+    fresh: bool = False
     insecure: frozenset[str] = frozenset()
 
 
@@ -121,6 +129,20 @@ class _Gathered:
     models: list[GatheredModel]
     images: list[GatheredImage]
 
+    @property
+    def size(self) -> int:
+        """Bytes to pack, about: those of images in the engine are an estimate."""
+        models = sum(model.size for model in self.models)
+        return models + sum(image.size for image in self.images)
+
+    def files(self) -> Iterator[tuple[Path, int]]:
+        """Yield the files of this machine that are packed, and their sizes."""
+        for model in self.models:
+            yield from ((file.source, file.size) for file in model.files)
+        for image in self.images:
+            blobs = (image.blobs or {}).values()
+            yield from ((path, path.stat().st_size) for path in blobs)
+
 
 def build(request: BuildRequest, report: Report) -> Built:
     """Build the bundle that the spec asks for."""
@@ -129,16 +151,15 @@ def build(request: BuildRequest, report: Report) -> Built:
     resolved = resolve_sources(job.spec, job.place)
     if job.surveys:
         _judge(job, draft(job.spec, job.stack, job.place, resolved).needs)
-    name = f"{job.spec.name}-{job.spec.version}"
-    with open_target(
-        request.output, name, tar=request.tar, mtime=job.place.epoch
-    ) as target:
+    with _target(request, job) as target:
         gathered = _Gathered(
             gather_models(job.spec, job.place, resolved.models),
             gather_images(job.spec, job.place, resolved.images),
         )
         clock.lap("gather")
-        with Packer(target, request.part_size) as packer:
+        _check_room(request.output, target, gathered, report)
+        resumed = partial(tell_resumed, report=report)
+        with Packer(target, request.part_size, resumed) as packer:
             manifest, documents = _pack(packer, job, gathered)
             index = packer.finish()
         clock.lap("pack")
@@ -147,10 +168,12 @@ def build(request: BuildRequest, report: Report) -> Built:
         others: dict[str, bytes | Digest] = {**documents, **packer.pack_digests}
         root = _describe(target, manifest, index, others, job.signers)
         clock.lap("sign")
-        _read_back(target, job)
+        read_back(target, _trust(job.signers), request.created, report)
         clock.lap("read back")
-        path = target.commit()
-    lock.save(lock_path(request.spec_path))
+        # Before the bundle: a build that is killed in between uses the same pins again.
+        lock.save(lock_path(request.spec_path))
+        with output_faults(request.output):
+            path = target.commit()
     return Built(
         path=path,
         manifest=manifest,
@@ -161,6 +184,34 @@ def build(request: BuildRequest, report: Report) -> Built:
         seconds=clock.laps,
         judged=judged,
     )
+
+
+@contextmanager
+def _target(request: BuildRequest, job: _Job) -> Iterator[Target]:
+    """Give the place for the bundle; say what is found there, and what is left."""
+    name = f"{job.spec.name}-{job.spec.version}"
+    with open_target(
+        request.output,
+        name,
+        tar=request.tar,
+        mtime=job.place.epoch,
+        fresh=request.fresh,
+    ) as target:
+        tell_found(target, job.place.report)
+        with kept_is_told(target):
+            yield target
+
+
+def _check_room(
+    directory: Path, target: Target, gathered: _Gathered, report: Report
+) -> None:
+    """Warn, or raise OutputError, when the bundle may or will not fit."""
+    free = shutil.disk_usage(directory).free
+    kept = target.record.stored_size
+    most = gathered.size
+    if free + kept < most:
+        least = least_size(gathered.files())
+        report.step(require_room(directory, free, least - kept, most - kept))
 
 
 def plan(request: BuildRequest, report: Report) -> tuple[Draft, tuple[Judged, ...]]:
@@ -219,9 +270,10 @@ def _pack(
 ) -> tuple[Manifest, dict[str, bytes]]:
     """Pack everything; return the manifest and the small files that go with it."""
     spec, created = job.spec, job.request.created
-    total = sum(model.size for model in gathered.models)
-    total += sum(image.size for image in gathered.images)
-    with job.place.report.progress("packing", total) as progress:
+    packer.expect(gathered.size)
+    reads = sum(model.size for model in gathered.models)
+    reads += sum(image.reads for image in gathered.images)
+    with job.place.report.progress("packing", reads) as progress:
         taken = [pack_model(packer, model, progress) for model in gathered.models]
         packer.drain()
         finished = [model.finish() for model in taken]
@@ -250,6 +302,11 @@ def _pack(
     return manifest, documents
 
 
+def _trust(signers: Sequence[tuple[str, Signer]]) -> Trust:
+    keys = [signer.public_key.fingerprint for _, signer in signers]
+    return Trust.from_fingerprints(keys)
+
+
 def _describe(
     target: Target,
     manifest: Manifest,
@@ -272,24 +329,13 @@ def _describe(
     files[SUMS_NAME] = sums = format_sums(digests)
     files |= sign_sums(sums, [signer for _, signer in signers])
     for name, data in sorted(files.items()):
-        sink = target.create(name)
-        sink.write(data)
-        sink.close()
-    target.finish()
+        with output_faults(target.path.parent):
+            sink = target.create(name)
+            sink.write(data)
+            sink.close()
+    with output_faults(target.path.parent):
+        target.finish()
     return digest_of(sums)
-
-
-def _read_back(target: Target, job: _Job) -> None:
-    """Verify what was written as a host would, from the disk, not from the cache."""
-    keys = [signer.public_key.fingerprint for _, signer in job.signers]
-    trust = Trust.from_fingerprints(keys)
-    with Media([str(target.path)]) as media:
-        for name in media.names():
-            media.open(name).drop_cache()
-        bundle = open_bundle(media, trust, job.request.created)
-        total = sum(pack.size for pack in bundle.index.packs)
-        with job.place.report.progress("reading back", total) as progress:
-            verify_payload(bundle, progress)
 
 
 class _Clock:

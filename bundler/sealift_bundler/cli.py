@@ -21,6 +21,7 @@ from sealift_bundler.commands import (
     plan,
     verify,
 )
+from sealift_bundler.progress import say_json
 from sealift_bundler.surveys import HostUnfitError, judged_as_json
 
 _INTERRUPTED = 130
@@ -71,11 +72,7 @@ def main() -> None:
     except SystemExit as end:
         # Typer takes Ctrl-C for itself and leaves with this code, without a word.
         if end.code == _INTERRUPTED:
-            print(
-                "\ninterrupted; nothing half-done is left, downloads are kept. "
-                f"To continue: {shlex.join(sys.argv)}",
-                file=sys.stderr,
-            )
+            _tell_interrupted(_notes(end))
         raise
     except Exception:
         traceback.print_exc()
@@ -94,21 +91,65 @@ def _stop_cleanly(number: int, frame: object) -> None:
 def _tell(error: SealiftError) -> None:
     """Say what is wrong and what to do next, as JSON to whoever asked for that."""
     if "--json" in sys.argv:
-        details = {
-            "slug": error.slug,
-            "exit_code": error.exit_code,
-            "message": error.message,
-            "hint": error.hint,
-        }
         hosts = {}
         if isinstance(error, HostUnfitError):
             hosts = {"hosts": judged_as_json(error.judged)}
         print(
             json.dumps(
-                {"ok": False, "error": details, **hosts}, indent=1, sort_keys=True
+                {"ok": False, "error": _as_json(error), **hosts},
+                indent=1,
+                sort_keys=True,
             )
         )
+        return
+    notes = _notes(error)
+    if _wants_json_lines():
+        again = {"kept": notes, "continue": _again()} if notes else {}
+        say_json("error", **_as_json(error), **again)
         return
     print(f"sealift: {error.message}", file=sys.stderr)
     print(f"  {error.hint}", file=sys.stderr)
     print(f"  [{error.slug}, exit code {error.exit_code}]", file=sys.stderr)
+    if notes:
+        print(f"  {'; '.join(notes)}. To continue: {_again()}", file=sys.stderr)
+
+
+def _tell_interrupted(notes: list[str]) -> None:
+    """Say what is left after Ctrl-C, and how to go on."""
+    if _wants_json_lines():
+        say_json("interrupted", kept=notes, **{"continue": _again()})
+        return
+    kept = "; ".join(notes) or "nothing half-done is left"
+    print(
+        f"\ninterrupted; {kept}, downloads are kept. To continue: {_again()}",
+        file=sys.stderr,
+    )
+
+
+def _notes(error: BaseException) -> list[str]:
+    """Return what was noted on an error or on those behind it."""
+    notes: list[str] = []
+    at: BaseException | None = error
+    while at:
+        notes += getattr(at, "__notes__", ())
+        at = at.__cause__ or at.__context__
+    return notes
+
+
+def _again() -> str:
+    """Return the command line that continues; it must not begin anew."""
+    return shlex.join(word for word in sys.argv if word != "--fresh")
+
+
+def _wants_json_lines() -> bool:
+    words = " ".join(sys.argv).replace("=", " ")
+    return "--progress json" in words
+
+
+def _as_json(error: SealiftError) -> dict[str, object]:
+    return {
+        "slug": error.slug,
+        "exit_code": error.exit_code,
+        "message": error.message,
+        "hint": error.hint,
+    }

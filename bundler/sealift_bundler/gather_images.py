@@ -39,6 +39,11 @@ class GatheredImage:
     blobs: Mapping[Digest, Path] | None = None
     secrets: Mapping[str, Path] = field(default_factory=dict)
 
+    @property
+    def reads(self) -> int:
+        """Bytes that packing reads: a pulled image is checked first, then packed."""
+        return 2 * self.size if self.resolved else self.size
+
 
 def resolve_images(spec: Spec, place: Workplace) -> dict[str, ResolvedImage]:
     """Return what every image to pull is; only documents are fetched."""
@@ -109,6 +114,7 @@ def _pulled(
             place.cache / "blobs",
             _steps_of_total(progress),
             insecure=place.insecure,
+            item=progress.item,
         )
     return GatheredImage(
         name=name,

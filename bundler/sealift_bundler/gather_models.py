@@ -94,7 +94,9 @@ def _from_hub(
     chosen = select(revision.files, model.include, model.ignore)
     total = sum(file.size for file in chosen)
     with place.report.progress(f"fetching model {name}", total) as progress:
-        places = snapshot(revision, chosen, place.cache / "hub", progress)
+        places = snapshot(
+            revision, chosen, place.cache / "hub", progress, item=progress.item
+        )
     files = tuple(_hub_file(revision, file, places[file.path]) for file in chosen)
     source = ModelSource(
         "huggingface", revision.repo, revision.revision, revision.commit

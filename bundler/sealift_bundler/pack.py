@@ -2,7 +2,8 @@
 
 A reader feeds pieces; a pool of threads measures and encodes them; stored chunks
 are written in the order of the pieces, so the same inputs give the same bytes.
-What is in flight is bounded, so memory stays constant at any size.
+What is in flight is bounded, so memory stays constant at any size. Where chunks are
+stored, and what an earlier run has stored, is for `packs`.
 """
 
 from __future__ import annotations
@@ -13,27 +14,22 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain, islice
-from typing import Any, Protocol, TypeVar
+from typing import Protocol
 
 from sealift_manifests.codecs import RAW
 from sealift_manifests.digests import Buffer, Digest, digest_of, from_hex
-from sealift_manifests.errors import UsageError
-from sealift_manifests.index import MAX_CHUNK, Chunk, Content, Index, Pack
+from sealift_manifests.index import MAX_CHUNK, Content, Index
 from sealift_manifests.parallel import core_count
 
-from sealift_bundler.encode import Encoded, encode
+from sealift_bundler.encode import encode
+from sealift_bundler.inorder import InOrder
+from sealift_bundler.packs import MAX_PART_SIZE, Measured, Packs, Resumed
 from sealift_bundler.reading import Buffers
-from sealift_bundler.target import Sink, Target
-
-MAX_PART_SIZE = 2**32 - 1
-"""The default and largest pack that FAT32 takes, in bytes."""
+from sealift_bundler.target import Target
 
 # All wait for the hash of the file, which is one chain, when there are more workers.
 _WORKERS = 8
 _SETTLING = 2
-
-
-Result = TypeVar("Result")
 
 
 class Observer(Protocol):
@@ -45,8 +41,12 @@ class Observer(Protocol):
 
 @dataclass
 class Packed:
-    """A file that was handed to the packer; valid after `Packer.drain`."""
+    """A file that was handed to the packer; valid after `Packer.drain`.
 
+    `name` is for people.
+    """
+
+    name: str = ""
     size: int = 0
     chunks: list[int] = field(default_factory=list)
     measured: Future[Digest] | None = None
@@ -66,81 +66,55 @@ class _Taken:
 
     packed: Packed
     data: Buffer
-    measured: Future[_Measured]
+    measured: Future[Measured]
     observed: Future[None] | None
-
-
-@dataclass(frozen=True)
-class _Measured:
-    digest: Digest
-    size: int
-    encoded: Encoded | None
-    stored_digest: Digest
-
-
-class _InOrder:
-    """Runs calls one after the other in a thread of its own, a few ahead at most."""
-
-    def __init__(self, name: str) -> None:
-        self._pool = ThreadPoolExecutor(1, name)
-        self._waiting: deque[Future[Any]] = deque()
-
-    def submit(self, call: Callable[..., Result], *arguments: Any) -> Future[Result]:
-        future = self._pool.submit(call, *arguments)
-        self._waiting.append(future)
-        if len(self._waiting) > 4:
-            self._waiting.popleft().result()
-        return future
-
-    def drain(self) -> None:
-        while self._waiting:
-            self._waiting.popleft().result()
-
-    def close(self) -> None:
-        self._pool.shutdown(cancel_futures=True)
 
 
 class Packer:
     """Writes packs of at most `part_size` bytes to `target`.
 
-    `pack_digests` maps each finished pack to the digest of its bytes. Memory that
-    comes from `buffers` is given back to them once it is stored.
+    Goes on where an earlier run has stopped, as far as the same chunks come; `resumed`
+    is told how far that was, if there was one. Memory that comes from `buffers` is
+    given back to them once it is stored.
     """
 
-    def __init__(self, target: Target, part_size: int = MAX_PART_SIZE) -> None:
-        if part_size < MAX_CHUNK:
-            raise UsageError(
-                f"--part-size is {part_size} bytes; at least {MAX_CHUNK} (8 MiB) "
-                "are needed",
-                hint="Give a larger --part-size, such as 4GiB-1 for FAT32.",
-            )
-        self._target = target
-        self._part_size = part_size
+    def __init__(
+        self,
+        target: Target,
+        part_size: int = MAX_PART_SIZE,
+        resumed: Callable[[Resumed], None] = lambda _: None,
+    ) -> None:
+        self._packs = Packs(target, part_size, resumed)
         workers = min(core_count(), _WORKERS)
         self._ahead = workers + 2
         self._pool = ThreadPoolExecutor(workers, "encode")
-        self._files = _InOrder("measure-file")
-        self._stored = _InOrder("measure-pack")
+        self._files = InOrder("measure-file")
         self._waiting: deque[_Taken] = deque()
         self._settling: deque[tuple[Buffer, list[Future[None]]]] = deque()
         self._places: dict[Digest, int] = {}
-        self._chunks: list[Chunk] = []
-        self._packs: list[Pack] = []
         self._contents: list[Packed] = []
-        self._sink: Sink | None = None
-        self._offset = 0
-        self._pack_state = hashlib.sha256()
-        self.pack_digests: dict[str, Digest] = {}
         self.buffers = Buffers()
 
+    @property
+    def pack_digests(self) -> dict[str, Digest]:
+        """The digest of each finished pack, by its name."""
+        return self._packs.digests
+
+    def expect(self, size: int) -> None:
+        """Say how many bytes are still to come, about, for errors about a full disk."""
+        self._packs.left = size
+
     def add(
-        self, pieces: Iterable[tuple[Buffer, int]], observers: Sequence[Observer] = ()
+        self,
+        pieces: Iterable[tuple[Buffer, int]],
+        observers: Sequence[Observer] = (),
+        name: str = "",
     ) -> Packed:
         """Take a file as pieces of (bytes, element width); each at most 8 MiB.
 
         The buffers must not change afterwards. `observers` see the same bytes.
         """
-        packed = Packed()
+        packed = Packed(name)
         self._contents.append(packed)
         rest = iter(pieces)
         first = list(islice(rest, 2))
@@ -155,10 +129,11 @@ class Packer:
         packed.measured = self._files.submit(lambda: from_hex(state.hexdigest()))
         return packed
 
-    def add_bytes(self, data: bytes) -> Packed:
+    def add_bytes(self, data: bytes, name: str = "") -> Packed:
         """Take a small file that is in memory."""
         ends = range(0, len(data), MAX_CHUNK)
-        return self.add((data[start : start + MAX_CHUNK], 1) for start in ends)
+        pieces = ((data[start : start + MAX_CHUNK], 1) for start in ends)
+        return self.add(pieces, name=name)
 
     def drain(self) -> None:
         """Store everything that is in flight, so that digests are known."""
@@ -171,20 +146,23 @@ class Packer:
     def finish(self) -> Index:
         """Close the last pack and return the index of everything added."""
         self.drain()
-        self._close_pack()
+        self._packs.finish()
         contents = {
             packed.digest: Content(packed.digest, packed.size, tuple(packed.chunks))
             for packed in self._contents
         }
-        return Index(tuple(self._packs), tuple(self._chunks), contents)
+        return Index(tuple(self._packs.packs), tuple(self._packs.chunks), contents)
 
     def __enter__(self) -> Packer:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
         self._files.close()
-        self._stored.close()
+        if kind:
+            self._packs.leave()
+        else:
+            self._packs.close()
 
     def _submit(
         self, packed: Packed, data: Buffer, width: int, observed: Future[None] | None
@@ -195,25 +173,35 @@ class Packer:
         if len(self._waiting) >= self._ahead:
             self._store_next()
 
-    def _measure(self, data: Buffer, width: int) -> _Measured:
+    def _measure(self, data: Buffer, width: int) -> Measured:
         digest = digest_of(data)
-        if digest in self._places:
-            return _Measured(digest, len(data), None, digest)
+        if digest in self._places or self._packs.expects(digest):
+            return Measured(digest, width)
+        return self._encode(digest, data, width)
+
+    def _encode(self, digest: Digest, data: Buffer, width: int) -> Measured:
         encoded = encode(data, width)
         raw = encoded.codec == RAW
         stored_digest = digest if raw else digest_of(encoded.stored)
-        return _Measured(digest, len(data), encoded, stored_digest)
+        return Measured(digest, width, len(data), encoded, stored_digest)
 
     def _store_next(self) -> None:
         taken = self._waiting.popleft()
         measured = taken.measured.result()
+        digest, data = measured.digest, taken.data
         users = [taken.observed] if taken.observed else []
-        if measured.digest not in self._places:
-            self._places[measured.digest] = len(self._chunks)
-            users.append(self._store(measured))
-        taken.packed.first = taken.packed.first or measured.digest
-        taken.packed.chunks.append(self._places[measured.digest])
-        self._settling.append((taken.data, users))
+        if digest not in self._places:
+            self._packs.now = taken.packed.name
+            place = len(self._packs.chunks)
+            if not self._packs.keep(digest, measured.asked):
+                if measured.encoded is None:
+                    measured = self._encode(digest, data, measured.asked)
+                users.append(self._packs.store(measured))
+            self._places[digest] = place
+        taken.packed.first = taken.packed.first or digest
+        taken.packed.chunks.append(self._places[digest])
+        self._packs.left = max(0, self._packs.left - len(data))
+        self._settling.append((data, users))
         if len(self._settling) > _SETTLING:
             self._settle_next()
 
@@ -223,55 +211,8 @@ class Packer:
             user.result()
         self.buffers.give_back(data)
 
-    def _store(self, measured: _Measured) -> Future[None]:
-        """Write a chunk; return when the hash of its pack has passed it."""
-        encoded = measured.encoded
-        assert encoded is not None, "only a chunk with a place is not encoded"
-        size = len(encoded.stored)
-        sink = self._room_for(size)
-        sink.write(encoded.stored)
-        hashed = self._stored.submit(self._pack_state.update, encoded.stored)
-        self._chunks.append(
-            Chunk(
-                digest=measured.digest,
-                size=measured.size,
-                codec=encoded.codec,
-                width=encoded.width,
-                pack=len(self._packs),
-                offset=self._offset,
-                stored_size=size,
-                stored_digest=measured.stored_digest,
-            )
-        )
-        self._offset += size
-        return hashed
-
-    def _room_for(self, size: int) -> Sink:
-        if self._sink and self._offset + size > self._part_size:
-            self._close_pack()
-        if self._sink is None:
-            self._sink = self._target.create(_pack_name(len(self._packs)))
-            self._offset = 0
-        return self._sink
-
-    def _close_pack(self) -> None:
-        if self._sink is None:
-            return
-        self._sink.close()
-        self._sink = None
-        name = _pack_name(len(self._packs))
-        state = self._pack_state
-        digest = self._stored.submit(lambda: from_hex(state.hexdigest()))
-        self.pack_digests[name] = digest.result()
-        self._packs.append(Pack(name, self._offset))
-        self._pack_state = hashlib.sha256()
-
 
 def _observe(data: Buffer, state: Observer, observers: Sequence[Observer]) -> None:
     state.update(data)
     for observer in observers:
         observer.update(data)
-
-
-def _pack_name(number: int) -> str:
-    return f"data-{number + 1:04}.pack"

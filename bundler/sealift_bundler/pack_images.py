@@ -6,6 +6,7 @@ into the packs and gets a manifest that we write.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,6 @@ from sealift_manifests.errors import SourceContentError
 from sealift_manifests.model import Descriptor, ImageEntry, ImageSource, LayerEntry
 from sealift_manifests.preflight.notes import IMAGE_NOTE, image_needs_facts
 from sealift_manifests.references import qualify, unique_reference
-from sealift_manifests.verify import Progress
 
 from sealift_bundler.chunking import CHUNK_SIZE
 from sealift_bundler.engine.archive import Readable
@@ -27,7 +27,8 @@ from sealift_bundler.gather_images import GatheredImage
 from sealift_bundler.image_facts import image_config, image_facts
 from sealift_bundler.insides.layers import LayerView, merged
 from sealift_bundler.insides.needs import ImageConfig, image_needs, with_insides
-from sealift_bundler.pack import Packed, Packer
+from sealift_bundler.pack import Packer
+from sealift_bundler.progress import Meter
 from sealift_bundler.registry import ResolvedImage, verify_layers
 
 
@@ -52,7 +53,7 @@ class PackedImages:
 
 
 def pack_images(
-    packer: Packer, images: Sequence[GatheredImage], progress: Progress
+    packer: Packer, images: Sequence[GatheredImage], progress: Meter
 ) -> PackedImages:
     """Pack every image."""
     packed = [(image, _parts(packer, image, progress)) for image in images]
@@ -63,10 +64,15 @@ def pack_images(
     return PackedImages(tuple(entries), configs)
 
 
-def _parts(packer: Packer, image: GatheredImage, progress: Progress) -> _Parts:
-    if image.resolved:
-        return _pack_blobs(packer, image, image.resolved, progress)
-    return _pack_saved(packer, image, progress)
+def _parts(packer: Packer, image: GatheredImage, progress: Meter) -> _Parts:
+    with progress.item(_called(image)):
+        if image.resolved:
+            return _pack_blobs(packer, image, image.resolved, progress)
+        return _pack_saved(packer, image, progress)
+
+
+def _called(image: GatheredImage) -> str:
+    return f"image {image.name}"
 
 
 def _entry(image: GatheredImage, parts: _Parts, how: ImageConfig) -> ImageEntry:
@@ -92,24 +98,20 @@ def _facts(image: GatheredImage, parts: _Parts, how: ImageConfig) -> dict[str, A
 
 
 def _pack_blobs(
-    packer: Packer, image: GatheredImage, resolved: ResolvedImage, progress: Progress
+    packer: Packer, image: GatheredImage, resolved: ResolvedImage, progress: Meter
 ) -> _Parts:
     """Pack what was fetched, after its layers were unpacked and compared."""
     places = image.blobs or {}
 
     def open_blob(digest: Digest) -> BinaryIO:
-        return places[digest].open("rb")
+        return _Counted(places[digest], progress)
 
     facts = verify_layers(
         resolved.config_bytes, resolved.layers, open_blob, image=f"image {image.name}"
     )
-    packer.add_bytes(resolved.manifest)
-    packed = {
-        blob.digest: packer.add(_file_pieces(places[blob.digest], progress))
-        for blob in resolved.blobs
-    }
-    packer.drain()
-    _check_packed(packed, image)
+    packer.add_bytes(resolved.manifest, _called(image))
+    in_order = {blob.digest: places[blob.digest] for blob in resolved.blobs}
+    _pack_files(packer, image, in_order, progress)
     layers = tuple(
         LayerEntry(
             layer.media_type,
@@ -132,7 +134,15 @@ def _pack_blobs(
     )
 
 
-def _check_packed(packed: dict[Digest, Packed], image: GatheredImage) -> None:
+def _pack_files(
+    packer: Packer, image: GatheredImage, places: Mapping[Digest, Path], progress: Meter
+) -> None:
+    """Pack blobs from the cache, and expect them to be what they are called."""
+    packed = {
+        digest: packer.add(_file_pieces(path, progress), name=_called(image))
+        for digest, path in places.items()
+    }
+    packer.drain()
     for digest, taken in packed.items():
         if taken.digest != digest:
             raise SourceContentError(
@@ -142,17 +152,17 @@ def _check_packed(packed: dict[Digest, Packed], image: GatheredImage) -> None:
             )
 
 
-def _pack_saved(packer: Packer, image: GatheredImage, progress: Progress) -> _Parts:
+def _pack_saved(packer: Packer, image: GatheredImage, progress: Meter) -> _Parts:
     def store(stream: Readable) -> tuple[Digest, int]:
-        taken = packer.add(_stream_pieces(stream, progress))
+        taken = packer.add(_stream_pieces(stream, progress), name=_called(image))
         packer.drain()
         return taken.digest, taken.size
 
     with open_engine() as client:
         saved = save_image(client, image.reference, image.platform, store)
     check_no_secrets(saved.config_bytes, image.secrets, image.name)
-    packer.add_bytes(saved.manifest_bytes)
-    packer.add_bytes(saved.config_bytes)
+    packer.add_bytes(saved.manifest_bytes, _called(image))
+    packer.add_bytes(saved.config_bytes, _called(image))
     packer.drain()
     return _Parts(
         saved.manifest,
@@ -163,12 +173,25 @@ def _pack_saved(packer: Packer, image: GatheredImage, progress: Progress) -> _Pa
     )
 
 
-def _file_pieces(path: Path, progress: Progress) -> Iterator[tuple[bytes, int]]:
+class _Counted(io.FileIO):
+    """A file that tells how much of it was read."""
+
+    def __init__(self, path: Path, progress: Meter) -> None:
+        super().__init__(path)
+        self._progress = progress
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        self._progress(len(data))
+        return data
+
+
+def _file_pieces(path: Path, progress: Meter) -> Iterator[tuple[bytes, int]]:
     with path.open("rb") as stream:
         yield from _stream_pieces(stream, progress)
 
 
-def _stream_pieces(stream: Readable, progress: Progress) -> Iterator[tuple[bytes, int]]:
+def _stream_pieces(stream: Readable, progress: Meter) -> Iterator[tuple[bytes, int]]:
     while piece := _read_full(stream):
         yield piece, 1
         progress(len(piece))

@@ -18,7 +18,6 @@ from sealift_manifests.model import ModelEntry, ModelFile, ModelSource
 from sealift_manifests.paths import check_inner_paths
 from sealift_manifests.preflight.notes import MODEL_NOTE, model_needs_facts
 from sealift_manifests.trees import format_listing
-from sealift_manifests.verify import Progress
 
 from sealift_bundler.chunking import cut_plain, cut_tensors
 from sealift_bundler.models import files as checked
@@ -28,6 +27,7 @@ from sealift_bundler.models.facts import model_facts
 from sealift_bundler.models.safetensors_header import read_header
 from sealift_bundler.models.serving import serving_needs
 from sealift_bundler.pack import Packed, Packer
+from sealift_bundler.progress import Meter
 from sealift_bundler.reading import Buffers, read_pieces
 
 
@@ -77,13 +77,15 @@ def inspect_files(
     return accepted, {**facts, MODEL_NOTE: model_needs_facts(needs)}
 
 
-def pack_model(packer: Packer, model: GatheredModel, progress: Progress) -> PackedModel:
+def pack_model(packer: Packer, model: GatheredModel, progress: Meter) -> PackedModel:
     """Hand every file of the model to the packer, in the order of their paths."""
     taken = []
     for file in sorted(model.files, key=lambda f: f.path):
         observers = [file.check] if file.check and file.check.wants_bytes else []
         pieces = _pieces(file, packer.buffers, progress)
-        taken.append((file, packer.add(pieces, observers)))
+        name = f"model {model.name}: {file.path}"
+        with progress.item(name):
+            taken.append((file, packer.add(pieces, observers, name)))
     return PackedModel(model, tuple(taken))
 
 
@@ -123,7 +125,7 @@ class PackedModel:
 
 
 def _pieces(
-    file: SourceFile, buffers: Buffers, progress: Progress
+    file: SourceFile, buffers: Buffers, progress: Meter
 ) -> Iterator[tuple[memoryview, int]]:
     fd = os.open(file.source, os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -42,7 +42,10 @@ def pack_stack(
     )
     contents = {path: source.read_bytes() for path, source in rendered.files.items()}
     contents[COMPOSE_FILE] = rendered.compose
-    packed = {path: packer.add_bytes(data) for path, data in sorted(contents.items())}
+    packed = {
+        path: packer.add_bytes(data, f"stack: {path}")
+        for path, data in sorted(contents.items())
+    }
     packer.drain()
     files = tuple(
         FileEntry(path, taken.size, taken.digest) for path, taken in packed.items()

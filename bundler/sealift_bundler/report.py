@@ -1,27 +1,48 @@
-"""What the user of `sealift` sees while it works: steps and progress bars."""
+"""What the user of `sealift` sees while it works: steps and progress."""
 
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
+from typing import Any
 
-from sealift_manifests.sizes import human
 from tqdm import tqdm
 
-_PLAIN_INTERVAL = 10.0
+from sealift_bundler.progress import (
+    BarDisplay,
+    Display,
+    JsonDisplay,
+    Meter,
+    NoDisplay,
+    PlainDisplay,
+    say_json,
+)
+
+
+class Style(StrEnum):
+    """How progress is shown; `auto` is a bar on a terminal, and plain elsewhere."""
+
+    AUTO = "auto"
+    PLAIN = "plain"
+    JSON = "json"
 
 
 class Report:
     """Steps and progress, on standard error; silent when `quiet`."""
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    def __init__(self, *, quiet: bool = False, style: Style = Style.AUTO) -> None:
         self._quiet = quiet
+        self._style = style
 
-    def step(self, text: str) -> None:
-        """Say what is being done or was found."""
-        if not self._quiet:
+    def step(self, text: str, **facts: Any) -> None:
+        """Say what is being done or was found; `facts` are for programs."""
+        if self._quiet:
+            return
+        if self._style is Style.JSON:
+            say_json("step", text=text, **facts)
+        else:
             tqdm.write(text, file=sys.stderr)
 
     def detail(self, line: str) -> None:
@@ -29,49 +50,19 @@ class Report:
         self.step(f"  | {line}")
 
     @contextmanager
-    def progress(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Give a function to be told of bytes done.
+    def progress(self, label: str, total: int) -> Iterator[Meter]:
+        """Give a meter to be told of bytes done, and of what is in work."""
+        with Meter(label, total, self._display()).running() as meter:
+            yield meter
 
-        A bar on a terminal; elsewhere a line every ten seconds at most.
-        """
-        if not sys.stderr.isatty():
-            yield _PlainMeter(self, label, total).add
-            return
-        with tqdm(
-            total=total,
-            desc=label,
-            unit="B",
-            unit_scale=True,
-            unit_divisor=1024,
-            file=sys.stderr,
-            disable=self._quiet,
-            mininterval=0.2,
-        ) as bar:
-
-            def add(size: int) -> None:
-                bar.update(size)
-
-            yield add
-
-
-class _PlainMeter:
-    """Progress for logs: whole lines, and none for what is done soon."""
-
-    def __init__(self, report: Report, label: str, total: int) -> None:
-        self._report = report
-        self._label = label
-        self._total = total
-        self._done = 0
-        self._shown = time.monotonic()
-
-    def add(self, size: int) -> None:
-        self._done += size
-        now = time.monotonic()
-        if now - self._shown >= _PLAIN_INTERVAL:
-            self._shown = now
-            self._report.step(
-                f"{self._label}: {human(self._done)} of {human(self._total)}"
-            )
+    def _display(self) -> Display:
+        if self._quiet:
+            return NoDisplay()
+        if self._style is Style.JSON:
+            return JsonDisplay()
+        if self._style is Style.PLAIN or not sys.stderr.isatty():
+            return PlainDisplay(self.step)
+        return BarDisplay()
 
 
 def counted(number: int, thing: str) -> str:

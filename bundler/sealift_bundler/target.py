@@ -1,40 +1,38 @@
 """Where a bundle is written: a directory, or one tar.
 
 Everything is written under a hidden name beside the final one and synced; the
-final name appears only when the bundle is whole.
+final name appears only when the bundle is whole. What a build that failed has left
+under the hidden name is kept, with a record of it, for the next one.
 """
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
 
+import zstandard
 from sealift_manifests import ustar
-from sealift_manifests.digests import Buffer
-from sealift_manifests.errors import BusyError, OutputError, SealiftError
+from sealift_manifests.errors import BusyError, OutputError
+from sealift_manifests.index import Pack
 
-from sealift_bundler.durable import sync_directory
+from sealift_bundler import __version__
+from sealift_bundler.durable import sync_directory, write_all
+from sealift_bundler.output import output_faults
+from sealift_bundler.record import Record
+from sealift_bundler.sinks import FileSink, MemberSink, Sink
 
-_UNWRITABLE = (
-    *(errno.EACCES, errno.EPERM, errno.EROFS),
-    *(errno.EEXIST, errno.ENOTDIR, errno.EFBIG),
-)
-
-
-class Sink(Protocol):
-    """An open file of the bundle. Closing it makes it durable."""
-
-    def write(self, data: Buffer) -> None:
-        """Append bytes."""
-
-    def close(self) -> None:
-        """Finish the file and sync it."""
+MAKER = {
+    "sealift": __version__,
+    "zstd": ".".join(map(str, zstandard.ZSTD_VERSION)),
+    "zstandard": version("zstandard"),
+}
+"""What decides, beside the sources, which bytes are stored."""
 
 
 class Target(Protocol):
@@ -44,8 +42,19 @@ class Target(Protocol):
     def path(self) -> Path:
         """Where the unfinished bundle lies: it can be opened as Media."""
 
-    def create(self, name: str) -> Sink:
-        """Begin the next file; the one before it is closed."""
+    @property
+    def record(self) -> Record:
+        """What is in the packs."""
+
+    def create(self, name: str, kept: int = 0) -> Sink:
+        """Begin the next file; the one before it is closed.
+
+        Its first `kept` bytes, left by an earlier run, stay; what is behind them, and
+        what lay behind the file, goes.
+        """
+
+    def keep(self, pack: Pack) -> None:
+        """Take the next file as an earlier run has left it."""
 
     def finish(self) -> None:
         """Make the whole bundle durable under its unfinished name."""
@@ -53,24 +62,41 @@ class Target(Protocol):
     def commit(self) -> Path:
         """Give it its final name and return that."""
 
-    def abandon(self) -> None:
-        """Remove what was written."""
+    def leave(self) -> None:
+        """Let go of what was written: keep it if there is a record of it."""
 
 
 class DirectoryTarget:
     """A bundle as a directory of files."""
 
-    def __init__(self, final: Path) -> None:
+    def __init__(self, final: Path, *, fresh: bool = False) -> None:
         self._final = final
         self.path = final.with_name(f".{final.name}.partial")
-        if self.path.exists():
-            shutil.rmtree(self.path)
-        self.path.mkdir()
+        self.record = Record(final.with_name(f".{final.name}.record"))
+        self.record.load(MAKER, fresh=fresh)
+        if self.record.is_empty:
+            _remove(self.path)
+        self.path.mkdir(exist_ok=True)
+        self.record.cut_to(self._held)
+        sync_directory(self.path.parent)
+        self._names: set[str] = set()
+        self._is_cleared = False
 
-    def create(self, name: str) -> Sink:
+    def create(self, name: str, kept: int = 0) -> Sink:
         """Begin the file `name`."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        return _FileSink(os.open(self.path / name, flags, 0o644))
+        if kept:
+            self._names.add(name)
+        self._clear()
+        self._names.add(name)
+        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+        flags |= 0 if kept else os.O_CREAT | os.O_EXCL
+        fd = os.open(self.path / name, flags, 0o644)
+        os.ftruncate(fd, kept)
+        return FileSink(fd, kept, self.path)
+
+    def keep(self, pack: Pack) -> None:
+        """Take a pack that is there."""
+        self._names.add(pack.name)
 
     def finish(self) -> None:
         """Sync the directory; its files are synced already."""
@@ -78,114 +104,153 @@ class DirectoryTarget:
 
     def commit(self) -> Path:
         """Rename the directory to its final name."""
-        self.path.rename(self._final)
-        sync_directory(self._final.parent)
-        return self._final
+        return _commit(self.path, self._final, self.record)
 
-    def abandon(self) -> None:
-        """Remove the unfinished directory."""
-        shutil.rmtree(self.path, ignore_errors=True)
+    def leave(self) -> None:
+        """Remove the unfinished directory if nothing of it is of use."""
+        _leave(self.path, self.record)
+
+    def _clear(self) -> None:
+        """Remove, once, what an earlier run has left and this one does not keep."""
+        if self._is_cleared:
+            return
+        for path in self.path.iterdir():
+            if path.name not in self._names:
+                _remove(path)
+        self._is_cleared = True
+
+    def _held(self, packs: Sequence[Pack]) -> list[int]:
+        places = [self.path / pack.name for pack in packs]
+        return [place.stat().st_size if place.is_file() else 0 for place in places]
 
 
 class TarTarget:
     """A bundle as one uncompressed tar, its members below one directory name."""
 
-    def __init__(self, final: Path, *, mtime: int) -> None:
+    def __init__(self, final: Path, *, mtime: int, fresh: bool = False) -> None:
         self._final = final
         self._mtime = mtime
         self._folder = final.name.removesuffix(".tar")
         self.path = final.with_name(f".{final.name}.partial")
-        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        self.record = Record(final.with_name(f".{final.name}.record"))
+        self.record.load(MAKER, fresh=fresh)
+        if self.record.is_empty:
+            _remove(self.path)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         self._fd = os.open(self.path, flags, 0o644)
+        self.record.cut_to(self._held)
+        sync_directory(self.path.parent)
+        self._last: MemberSink | None = None
 
-    def create(self, name: str) -> Sink:
+    def create(self, name: str, kept: int = 0) -> Sink:
         """Begin the member `name`; its header is written when it is closed."""
-        return _MemberSink(self._fd, f"{self._folder}/{name}", self._mtime)
+        sink = self._next(name)
+        sink.begin(kept)
+        return sink
+
+    def keep(self, pack: Pack) -> None:
+        """Take a member that is there; its header gets the time of this build."""
+        sink = self._next(pack.name)
+        sink.size = pack.size
+        sink.seal()
 
     def finish(self) -> None:
         """Write the end of the archive and sync it."""
-        _write_all(self._fd, ustar.END)
+        end = self._last.end if self._last else 0
+        write_all(self._fd, ustar.END, end)
+        os.ftruncate(self._fd, end + len(ustar.END))
         os.fsync(self._fd)
 
     def commit(self) -> Path:
         """Rename the archive to its final name."""
-        os.close(self._fd)
-        self.path.rename(self._final)
-        sync_directory(self._final.parent)
-        return self._final
+        self._close()
+        return _commit(self.path, self._final, self.record)
 
-    def abandon(self) -> None:
-        """Remove the unfinished archive."""
-        os.close(self._fd)
-        self.path.unlink(missing_ok=True)
+    def leave(self) -> None:
+        """Remove the unfinished archive if nothing of it is of use."""
+        self._close()
+        _leave(self.path, self.record)
+
+    def _close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _next(self, name: str) -> MemberSink:
+        start = self._last.end if self._last else 0
+        self._last = MemberSink(self._fd, start, f"{self._folder}/{name}", self._mtime)
+        return self._last
+
+    def _held(self, packs: Sequence[Pack]) -> list[int]:
+        total = os.fstat(self._fd).st_size
+        held, at = [], 0
+        for pack in packs:
+            held.append(min(max(0, total - at - ustar.BLOCK), pack.size))
+            at += ustar.BLOCK + pack.size + len(ustar.padding(pack.size))
+        return held
 
 
 @contextmanager
 def open_target(
-    directory: Path, name: str, *, tar: bool, mtime: int
+    directory: Path, name: str, *, tar: bool, mtime: int, fresh: bool = False
 ) -> Iterator[Target]:
-    """Give a place for the bundle `name` below `directory`; remove it on failure.
+    """Give a place for the bundle `name` below `directory`.
+
+    What an earlier build has left of it is taken over, unless `fresh`. On failure
+    what is recorded is kept, and all else removed.
 
     Raises OutputError when the name is taken or the disk is full, BusyError when
     another build is writing the same bundle.
     """
     final = directory / (f"{name}.tar" if tar else name)
-    with _output_faults(directory):
-        directory.mkdir(parents=True, exist_ok=True)
-        with _lock(directory / f".{name}.lock", final):
+    with ExitStack() as held:
+        with output_faults(directory):
+            directory.mkdir(parents=True, exist_ok=True)
+            held.enter_context(_lock(directory / f".{name}.lock", final))
             if final.exists():
-                raise OutputError(
-                    f"{final} exists already",
-                    hint="Move it away, choose another -o, or raise the version in "
-                    "the spec.",
-                )
+                raise _taken(final)
             target: Target
-            target = TarTarget(final, mtime=mtime) if tar else DirectoryTarget(final)
-            try:
-                yield target
-            except BaseException:
-                target.abandon()
-                raise
+            if tar:
+                target = TarTarget(final, mtime=mtime, fresh=fresh)
+            else:
+                target = DirectoryTarget(final, fresh=fresh)
+        try:
+            yield target
+        except BaseException:
+            target.leave()
+            raise
 
 
-class _FileSink:
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-
-    def write(self, data: Buffer) -> None:
-        _write_all(self._fd, data)
-
-    def close(self) -> None:
-        os.fsync(self._fd)
-        os.close(self._fd)
+def _taken(final: Path) -> OutputError:
+    """Return the error; a build that was killed at its very end leaves its record."""
+    if not final.with_name(f".{final.name}.partial").exists():
+        final.with_name(f".{final.name}.record").unlink(missing_ok=True)
+    return OutputError(
+        f"{final} exists already",
+        hint="Move it away, choose another -o, or raise the version in the spec.",
+    )
 
 
-class _MemberSink:
-    """A tar member whose size is known only at its end."""
-
-    def __init__(self, fd: int, name: str, mtime: int) -> None:
-        self._fd = fd
-        self._name = name
-        self._mtime = mtime
-        self._size = 0
-        self._start = os.lseek(fd, 0, os.SEEK_CUR)
-        _write_all(fd, ustar.header(name, 0, mtime))
-
-    def write(self, data: Buffer) -> None:
-        _write_all(self._fd, data)
-        self._size += len(data)
-
-    def close(self) -> None:
-        _write_all(self._fd, ustar.padding(self._size))
-        os.pwrite(
-            self._fd, ustar.header(self._name, self._size, self._mtime), self._start
-        )
+def _commit(path: Path, final: Path, record: Record) -> Path:
+    path.rename(final)
+    sync_directory(final.parent)
+    record.remove()
+    return final
 
 
-def _write_all(fd: int, data: Buffer) -> None:
-    view = memoryview(data).cast("B")
-    while view:
-        view = view[os.write(fd, view) :]
+def _leave(path: Path, record: Record) -> None:
+    if record.is_empty:
+        _remove(path)
+        record.remove()
+    else:
+        record.close()
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -215,27 +280,3 @@ def _is_held(fd: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(fd), path.stat())
     except (BlockingIOError, FileNotFoundError):
         return False
-
-
-@contextmanager
-def _output_faults(directory: Path) -> Iterator[None]:
-    try:
-        yield
-    except SealiftError:
-        raise
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            free = shutil.disk_usage(directory).free
-            raise OutputError(
-                f"the disk of {directory} is full ({free / 2**30:.2f} GiB were free "
-                "after the unfinished bundle was removed)",
-                hint="Make room there, or choose another place with -o. Downloads are "
-                "kept: the next run does not repeat them.",
-            ) from error
-        if error.errno in _UNWRITABLE:
-            raise OutputError(
-                f"{directory} cannot be written: {error.strerror}",
-                hint="Choose another place with -o, or a smaller --part-size for "
-                "FAT32 (4 GiB - 1 at most).",
-            ) from error
-        raise

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import time
 from pathlib import Path
 
 import pytest
 from making import SEALIFT, run
-from sealift_bundler.report import Report, counted
+from sealift_bundler.report import counted
 
 SPEC = """
 sealift: 1
@@ -32,28 +28,6 @@ def shop(tmp_path: Path) -> Path:
     made = run([SEALIFT, "keygen", "release.key", "--no-passphrase"], cwd=tmp_path)
     made.expect(0)
     return tmp_path
-
-
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_build_says_what_is_left_and_how_to_go_on(
-    shop: Path, sent: signal.Signals
-) -> None:
-    with (shop / "model" / "weights.dat").open("wb") as file:
-        file.truncate(20 << 30)
-    argv = [SEALIFT, "build", "sealift.yaml", "--sign-key", "release.key", "-o", "out"]
-
-    with subprocess.Popen(argv, cwd=shop, stderr=subprocess.PIPE, text=True) as build:
-        for _ in range(200):
-            if (shop / "out").exists() and any((shop / "out").glob(".*partial")):
-                break
-            time.sleep(0.05)
-        build.send_signal(sent)
-        _, said = build.communicate(timeout=60)
-
-    assert build.returncode == 130
-    assert "interrupted; nothing half-done is left" in said
-    assert "sealift build sealift.yaml --sign-key release.key -o out" in said
-    assert os.listdir(shop / "out") == []
 
 
 def test_no_passphrase_without_a_terminal_is_told_and_is_no_fault_of_ours(
@@ -103,9 +77,5 @@ def test_a_summary_names_the_key_that_the_operator_must_hear_of(shop: Path) -> N
     outcome.expect(0, f"signed by  {fingerprint} release", "in 1 pack,")
 
 
-def test_progress_in_a_log_is_whole_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    with Report().progress("packing", 100) as progress:
-        progress(50)
-
-    assert capsys.readouterr().err == ""
-    assert counted(2, "pack") == "2 packs"
+def test_things_are_counted_as_people_do() -> None:
+    assert [counted(1, "pack"), counted(2, "pack")] == ["1 pack", "2 packs"]

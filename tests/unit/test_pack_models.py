@@ -10,6 +10,7 @@ from sealift_bundler.models.content_check import expected_check
 from sealift_bundler.models.hub_values import HubFile, HubRevision
 from sealift_bundler.pack import Packer
 from sealift_bundler.pack_models import GatheredModel, SourceFile, pack_model
+from sealift_bundler.progress import Meter, NoDisplay
 from sealift_bundler.target import DirectoryTarget
 from sealift_manifests.errors import SourceContentError
 from sealift_manifests.model import ModelSource
@@ -36,7 +37,7 @@ def pack(file: HubFile, data: bytes, folder: Path) -> str:
     files = (SourceFile(file.path, source, len(data), check=check),)
     model = GatheredModel("tiny", "flat", ModelSource("path"), files, (), {})
     with Packer(DirectoryTarget(folder / "bundle")) as packer:
-        taken = pack_model(packer, model, lambda size: None)
+        taken = pack_model(packer, model, Meter("packing", 0, NoDisplay()))
         packer.drain()
         entry, _ = taken.finish()
     return entry.files[0].digest

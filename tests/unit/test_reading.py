@@ -66,7 +66,7 @@ def test_memory_is_used_again_only_when_everybody_is_done_with_it(
     with Packer(DirectoryTarget(tmp_path / "out")) as packer:
         packer.buffers = CountingBuffers()
         if slow != "observer":
-            monkeypatch.setattr(packer, "_pack_state", SlowHash())
+            monkeypatch.setattr(packer._packs, "_state", SlowHash())
         observers = [observer] if slow == "observer" else []
         pieces = read_pieces(source, PIECES, packer.buffers)
         packed = packer.add(pieces, observers)

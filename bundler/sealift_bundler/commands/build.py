@@ -16,13 +16,14 @@ from sealift_bundler.build import BuildRequest, Built, build
 from sealift_bundler.commands.options import (
     Accept,
     InsecureRegistries,
+    ProgressStyle,
     Surveys,
     ask_passphrase,
     creation_time,
     default_cache,
     parse_size,
 )
-from sealift_bundler.report import Report, counted
+from sealift_bundler.report import Report, Style, counted
 from sealift_bundler.signing import Signer, signer_from_agent, signer_from_key_file
 
 
@@ -70,6 +71,11 @@ def run(  # long: one parameter for each option
     insecure_registry: InsecureRegistries = None,
     survey: Surveys = None,
     accept: Accept = None,
+    fresh: Annotated[
+        bool,
+        typer.Option("--fresh", help="Begin anew where a build was left unfinished."),
+    ] = False,
+    progress: ProgressStyle = Style.AUTO,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Say only the summary.")
     ] = False,
@@ -92,9 +98,10 @@ def run(  # long: one parameter for each option
         part_size=parse_size(part_size),
         locked=locked,
         update=update,
+        fresh=fresh,
         insecure=frozenset(insecure_registry or ()),
     )
-    built = build(request, Report(quiet=quiet))
+    built = build(request, Report(quiet=quiet, style=progress))
     typer.echo(summary(built, [signer.public_key for signer in request.signers]))
 
 

@@ -14,6 +14,8 @@ import typer
 from sealift_manifests.errors import SigningError, TrustStoreError, UsageError
 from sealift_manifests.trust import Policy, Trust
 
+from sealift_bundler.report import Style
+
 Places = Annotated[
     list[str],
     typer.Argument(help="The bundle's directory or .tar; several when it is spread."),
@@ -57,6 +59,14 @@ InsecureRegistries = Annotated[
     typer.Option(
         metavar="HOST:PORT",
         help="Registry to speak plain HTTP with; may be repeated.",
+    ),
+]
+ProgressStyle = Annotated[
+    Style,
+    typer.Option(
+        "--progress",
+        help="A bar on a terminal (auto), lines of text, or lines of JSON; on standard "
+        "error.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]

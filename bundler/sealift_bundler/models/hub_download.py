@@ -28,6 +28,8 @@ from huggingface_hub.utils import logging as hub_logging
 from sealift_manifests.errors import SourceUnreachableError
 from tqdm import tqdm
 
+from sealift_bundler.progress import Item, no_item
+
 from .content_check import forget
 from .hub_endpoint import endpoint_or_default
 from .hub_errors import Asked, told_as_ours, wrong_size
@@ -46,13 +48,16 @@ def snapshot(
     *,
     token: str | None = None,
     endpoint: str | None = None,
+    item: Item = no_item,
 ) -> dict[str, Path]:
     """Fetch `files` by commit; return where each lies, as a real file.
 
     `progress` is given byte counts, one call at a time; negative when the Hub makes
-    the client start a file again. They add up to the size of `files`.
+    the client start a file again. They add up to the size of `files`. `item` is told
+    which files are in work.
     """
-    fetch = _Fetch(revision, cache_dir, progress, token, endpoint_or_default(endpoint))
+    hub = endpoint_or_default(endpoint)
+    fetch = _Fetch(revision, cache_dir, progress, item, token, hub)
     with _quiet_client():
         _remove_remains(cache_dir / folder_of(revision.repo), cache_dir)
         return fetch.all(tuple(files))
@@ -69,6 +74,7 @@ class _Fetch:
     revision: HubRevision
     cache_dir: Path
     progress: Progress
+    item: Item
     token: str | None
     endpoint: str
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -103,7 +109,7 @@ class _Fetch:
         asked = Asked(
             self.endpoint, self.revision.repo, self.revision.commit, file.path
         )
-        with told_as_ours(asked), _transfer_told(asked):
+        with told_as_ours(asked), _transfer_told(asked), self.item(file.path):
             path = self._through_the_client(file, count)
             if path.stat().st_size != file.size:
                 forget(path)

@@ -11,6 +11,8 @@ from pathlib import Path
 from sealift_manifests.digests import Digest
 from sealift_manifests.errors import OutputError
 
+from sealift_bundler.progress import Item, no_item
+
 from .blobs import BlobFetcher, Progress, Tally
 from .client import RegistryClient
 from .documents import Descriptor
@@ -31,11 +33,12 @@ def fetch(
     *,
     insecure: frozenset[str] = frozenset(),
     policy: HttpPolicy | None = None,
+    item: Item = no_item,
 ) -> dict[Digest, Path]:
     """Bring config and layers to `blob_dir/sha256/<hex>`; return where each is.
 
     Blobs that are there already are measured, and fetched again if wrong.
-    Several runs may share one `blob_dir`.
+    Several runs may share one `blob_dir`. `item` is told what is in work.
     """
     registry = resolved.reference.registry
     directory = blob_dir / "sha256"
@@ -48,7 +51,7 @@ def fetch(
     )
     with ThreadPoolExecutor(_THREADS, "fetch") as pool:
         running = {
-            pool.submit(_fetch_one, fetcher, blob): blob.digest
+            pool.submit(_fetch_one, fetcher, blob, item): blob.digest
             for blob in resolved.blobs
         }
         return _collect(running, fetcher.tally)
@@ -64,9 +67,10 @@ def _collect(running: dict[Future[Path], Digest], tally: Tally) -> dict[Digest, 
         raise
 
 
-def _fetch_one(fetcher: BlobFetcher, blob: Descriptor) -> Path:
+def _fetch_one(fetcher: BlobFetcher, blob: Descriptor, item: Item) -> Path:
     try:
-        return fetcher.fetch(blob)
+        with item(f"blob {blob.digest.short}"):
+            return fetcher.fetch(blob)
     except OSError as error:
         raise _unwritable(fetcher.directory, error) from error
 

@@ -1,0 +1,203 @@
+"""Kill `sealift build` at random instants, and run it again until it is done.
+
+What comes out must be, byte for byte, the bundle of a build that nobody disturbed;
+until then nothing may stand under its name, and afterwards nothing beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shutil
+import struct
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from killing import End, run
+from tally import Tally, Task
+
+NAME = "tortured-1.0.0"
+EPOCH = "1767225600"
+SEALIFT = Path(sys.executable).with_name("sealift")
+FORMS = {"": (), ".tar": ("--tar",)}
+LIMIT_OF_RUNS = 60
+"""Runs in a row after which a build that is killed each time is let through."""
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A spec with its sources, a key, and how long starting and building take."""
+
+    folder: Path
+    image: str | None
+
+    @property
+    def out(self) -> Path:
+        """Where bundles are built."""
+        return self.folder / "out"
+
+    def build(self, form: str, kill_after: float | None) -> End:
+        """Run the build, maybe not to its end."""
+        command = [SEALIFT, "build", self.folder / "sealift.yaml", "-o", self.out]
+        command += ["--sign-key", self.folder / "key", "--part-size", "8MiB"]
+        command += ["--cache", self.folder / "cache", "--progress", "json"]
+        env = {"SOURCE_DATE_EPOCH": EPOCH}
+        return run(
+            [*command, *FORMS[form]], self.folder, kill_after=kill_after, env=env
+        )
+
+    def verify(self, bundle: Path) -> End:
+        """Run `sealift verify` on a bundle."""
+        key = self.folder / "key.pub"
+        return run([SEALIFT, "verify", bundle, "--key", key], self.folder)
+
+
+def torture(task: Task) -> Tally:
+    """Kill builds until there were enough kills; alternate directory and tar."""
+    tally = Tally("build")
+    with _shop(task.work) as shop:
+        start = run([SEALIFT, "--version"], shop.folder).seconds
+        calm = {form: _calm(shop, form, tally) for form in FORMS}
+        while tally.kills < task.kills and not tally.torn:
+            for form, (digests, seconds) in calm.items():
+                instants = (start * 0.9, seconds * 0.8)
+                _one_bundle(shop, form, task, tally, instants)
+                tally.torn += _compare(_digests(shop.out), digests)
+                shutil.rmtree(shop.out)
+            task.say(f"build: {tally.kills} of {task.kills} kills")
+    return tally
+
+
+def _one_bundle(
+    shop: Shop, form: str, task: Task, tally: Tally, instants: tuple[float, float]
+) -> None:
+    """Run a build, killed again and again, until the bundle is there."""
+    for attempt in range(LIMIT_OF_RUNS + 1):
+        calm = attempt == LIMIT_OF_RUNS or tally.kills >= task.kills
+        kill_after = None if calm else task.random.uniform(*instants)
+        end = shop.build(form, kill_after)
+        events = [json.loads(line) for line in end.err.splitlines() if _is_whole(line)]
+        tally.resumed += sum(event.get("kept", 0) for event in events)
+        there = (shop.out / f"{NAME}{form}").exists()
+        if end.code is None:
+            tally.phases[_phase(events)] += 1
+        if there:
+            tally.finished += 1
+            # A run after the bundle got its name clears away what a kill has left.
+            if end.code is None:
+                shop.build(form, None)
+            return
+        if end.code is not None:
+            tally.torn.append(f"a build ended with {end.code}: {end.err[-600:]}")
+            return
+
+
+def _phase(events: list[dict[str, object]]) -> str:
+    """Say what a run was doing when it spoke last."""
+    phase = "starting"
+    for event in events:
+        if event["event"] in ("begin", "progress"):
+            phase = str(event["task"])
+        elif event["event"] == "end":
+            phase = f"after {event['task']}"
+    return phase
+
+
+def _is_whole(line: str) -> bool:
+    return line.startswith("{") and line.endswith("}")
+
+
+def _calm(shop: Shop, form: str, tally: Tally) -> tuple[dict[str, str], float]:
+    """Build undisturbed; return the digest of each file, and the seconds it took.
+
+    Verified once: what is the same byte for byte later needs no verifying.
+    """
+    end = shop.build(form, None)
+    if end.code:
+        raise RuntimeError(f"an undisturbed build failed: {end.err}")
+    verified = shop.verify(shop.out / f"{NAME}{form}")
+    if verified.code:
+        tally.torn.append(f"an undisturbed bundle does not verify: {verified.err}")
+    digests = _digests(shop.out)
+    shutil.rmtree(shop.out)
+    return digests, end.seconds
+
+
+def _compare(found: dict[str, str], calm: dict[str, str]) -> Iterator[str]:
+    """Yield what is wrong with the output place after a bundle came to its end."""
+    for name in sorted(found.keys() | calm.keys()):
+        if name not in calm:
+            yield f"{name} was left behind"
+        elif found.get(name) != calm[name]:
+            yield f"{name} is not that of an undisturbed build"
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@contextmanager
+def _shop(folder: Path) -> Iterator[Shop]:
+    """Make the sources: weights of several kinds, and an image where an engine is."""
+    random = Random("sources")
+    model = folder / "model"
+    model.mkdir()
+    (model / "config.json").write_text('{"model_type": "llama"}')
+    _write_weights(model / "model.safetensors", random)
+    (model / "noise.gguf").write_bytes(random.randbytes(9 << 20))
+    (model / "words.txt").write_bytes(b"".join(b"line %d\n" % n for n in range(10**6)))
+    run([SEALIFT, "keygen", folder / "key", "--no-passphrase"], folder)
+    image = f"sealift-torture-{folder.name.lower()}:1"
+    has_image = _import_image(image, random)
+    images = f"images:\n  web: {{engine: '{image}'}}\n" if has_image else ""
+    (folder / "sealift.yaml").write_text(
+        "sealift: 1\nname: tortured\nversion: 1.0.0\nplatform: linux/amd64\n"
+        f"models:\n  tiny: {{path: {model}}}\n{images}"
+    )
+    try:
+        yield Shop(folder, image if has_image else None)
+    finally:
+        if has_image:
+            subprocess.run(["docker", "rmi", image], capture_output=True)
+
+
+def _write_weights(path: Path, random: Random) -> None:
+    """Write BF16 tensors whose exponents shrink as those of weights do."""
+    tensors = {f"layer.{n}": 3 << 20 for n in range(8)}
+    header, at = {}, 0
+    for name, size in tensors.items():
+        place = [at, at + size]
+        header[name] = {"dtype": "BF16", "shape": [size // 2], "data_offsets": place}
+        at += size
+    text = json.dumps(header).encode()
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for size in tensors.values():
+            data = bytearray(random.randbytes(size))
+            data[1::2] = bytes(0x3C + (byte & 3) for byte in data[1::2])
+            file.write(data)
+
+
+def _import_image(reference: str, random: Random) -> bool:
+    """Put an image of one layer into the engine; say whether there is an engine."""
+    if not shutil.which("docker"):
+        return False
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w") as tar:
+        entry = tarfile.TarInfo("data")
+        entry.size = 8 << 20
+        tar.addfile(entry, io.BytesIO(random.randbytes(entry.size)))
+    command = ["docker", "import", "--platform", "linux/amd64", "-", reference]
+    made = subprocess.run(command, input=layer.getvalue(), capture_output=True)
+    return made.returncode == 0
