@@ -64,8 +64,10 @@ class Shelf:
 
     def _submit(self, job: Callable[[], None]) -> None:
         self._waiting.append(self._syncer.submit(job))
-        if len(self._waiting) > _WAITING:
-            self._waiting.popleft().result()
+        full = len(self._waiting) > _WAITING
+        while self._waiting and (full or self._waiting[0].done()):
+            self._waiting.popleft().result()  # Raises what went wrong, and soon.
+            full = False
 
     def _finish(self, file: Unfinished) -> None:
         file.seal()

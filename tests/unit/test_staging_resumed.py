@@ -255,6 +255,7 @@ def test_a_disk_that_fails_a_sync_is_not_believed_when_it_says_it_is_well(
     with pytest.raises(StagingError, match="Input/output error"):
         counted.stage()
 
+    assert not os.path.exists(counted.layout.content(counted.content.digest))
     assert journal.had(counted.layout, counted.content) == ()
     counted.stage()
     counted.expect_staged()
