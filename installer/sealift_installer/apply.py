@@ -1,4 +1,4 @@
-"""Carry out the plan of an install: weights and images first, the switch last.
+"""Carry out the plan of an install, up to the switch: weights and images first.
 
 What the media here have is taken before any other is asked for, and what no source
 has whole is set aside: all of it is told at the end, not the first of it.
@@ -38,7 +38,10 @@ def apply(
     plan: InstallPlan,
     record: Callable[[], releases.ReleaseRecord],
 ) -> None:
-    """Carry out the plan. Raises one error for all that the media could not give."""
+    """Carry out the plan, but for the switch.
+
+    Raises one error for all that the media could not give.
+    """
     layout, report, manifest = host.layout, host.report, slot.bundle.manifest
     _bring(host, slot, plan)
     for model in plan.trees:
@@ -51,9 +54,6 @@ def apply(
         report.step(f"volume {name}: read-only, for model {model.name}")
     if plan.write_release:
         releases.write_release(layout, slot.bundle, record())
-    if plan.switch:
-        path = layout.release(manifest, slot.bundle.root)
-        releases.switch(layout, manifest.name, path)
 
 
 def settle(layout: Layout, bundle: Bundle) -> None:
@@ -62,7 +62,6 @@ def settle(layout: Layout, bundle: Bundle) -> None:
     places = [layout.content(f.digest) for m in manifest.models for f in m.files]
     places += [layout.tree(model) for model in manifest.models]
     places.append(layout.release(manifest, bundle.root))
-    places.append(layout.current(manifest.name))
     for folder in sorted({os.path.dirname(place) for place in places}):
         durable.sync_directory(folder)
 

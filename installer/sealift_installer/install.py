@@ -106,15 +106,30 @@ def install(host: Host, places: Sequence[str], options: InstallOptions) -> Insta
                 record = partial(_record, host, bundle, facts, verdict)
                 apply(host, slot, plan, record)
             # Also when all is there: a run may have been cut off before this.
-            if releases.is_new_serial(host.layout, bundle) or not plan.is_empty:
-                settle(host.layout, bundle)
-            remember(host.layout, options.named, bundle.accepted)
+            _put_in_use(host.layout, bundle, options, plan)
             if releases.is_new_serial(host.layout, bundle) or not plan.is_empty:
                 extra.update(accepted_fact(verdict))
                 host.log("install", bundle.manifest, root=bundle.root, **extra)
             # Last: with a new serial, a run that was cut off is logged by the next.
             releases.write_serial(host.layout, bundle)
             return Installed(bundle, plan, path, verdict)
+
+
+def _put_in_use(
+    layout: Layout, bundle: Bundle, options: InstallOptions, plan: InstallPlan
+) -> None:
+    """Switch to the release, when all that it needs is durable.
+
+    The keys go first: without them a release in use could not be audited.
+    """
+    if releases.is_new_serial(layout, bundle) or not plan.is_empty:
+        settle(layout, bundle)
+    remember(layout, options.named, bundle.accepted)
+    name = bundle.manifest.name
+    if plan.switch:
+        path = layout.release(bundle.manifest, bundle.root)
+        releases.switch(layout, name, path)
+    durable.sync_directory(os.path.dirname(layout.current(name)))
 
 
 def _judge(

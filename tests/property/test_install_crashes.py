@@ -28,7 +28,7 @@ from power import DIED, Disk, Fault, Left
 from sealift_installer import shelf, staging
 from sealift_installer.cli import main
 
-WRITE_FAILED = 42
+WRITE_FAILED, NOT_INSTALLED = 42, 45
 STEP = 13
 """Without the slow tests, every so-manieth change is one at which it ends."""
 
@@ -110,8 +110,10 @@ def upgrade(bundles: Bundles, folder: Path) -> partial[Trial]:
 def expect_to_finish_the_first(trial: Trial, left: Left, start: int, step: int) -> None:
     for end in trial.ends(left, start, step):
         assert end.code == (DIED if trial.fault is Fault.DIE else WRITE_FAILED)
-        moved(end.host, trial)
-        expect_finished(trial.folder / "host", trial.words, "1")
+        host = moved(end.host, trial)
+        in_use = (host / "state/current/laws").is_symlink()
+        assert run(host, "audit") == (0 if in_use else NOT_INSTALLED)
+        expect_finished(host, trial.words, "1")
 
 
 def expect_old_or_new(trial: Trial, left: Left, start: int, step: int) -> set[str]:
