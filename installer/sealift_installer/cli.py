@@ -66,8 +66,7 @@ def main(argv: Optional[List[str]] = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         words = ["python3", "-I", "-B", *(sys.argv if argv is None else argv)]
-        again = " ".join(map(shlex.quote, words))
-        report.step(f"\ninterrupted; what is verified is kept. To continue:\n{again}")
+        report.interrupted(" ".join(map(shlex.quote, words)))
         return _INTERRUPTED
     except Exception:
         traceback.print_exc()

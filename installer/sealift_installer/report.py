@@ -50,8 +50,7 @@ class Report:
     def step(self, text: str) -> None:
         """Say what is being done or was found."""
         if self._style == JSON:
-            self._err.write(json_line("step", text=text))
-            self._err.flush()
+            self._say_event("step", text=text)
         elif not self._as_json:
             print(_plain(text), file=self._err, flush=True)
 
@@ -64,17 +63,19 @@ class Report:
 
     def failure(self, command: str, error: SealiftError, facts: Dict[str, Any]) -> None:
         """Say why the command failed and what to do next."""
+        details = {
+            "slug": error.slug,
+            "exit_code": error.exit_code,
+            "message": error.message,
+            "hint": error.hint,
+        }
+        if self._style == JSON:
+            self._say_event("error", **details)
         if self._as_json:
-            details = {
-                "slug": error.slug,
-                "exit_code": error.exit_code,
-                "message": error.message,
-                "hint": error.hint,
-            }
             self._print_json(
                 {"command": command, "ok": False, "error": details, **facts}
             )
-        else:
+        elif self._style != JSON:
             print(
                 f"sealift-installer {command}: {_plain(error.message)}\n"
                 f"  {_plain(error.hint)}\n"
@@ -82,6 +83,13 @@ class Report:
                 file=self._err,
                 flush=True,
             )
+
+    def interrupted(self, again: str) -> None:
+        """Say that the command was stopped, and the line to continue."""
+        if self._style == JSON:
+            self._say_event("interrupted", **{"continue": again})
+        else:
+            self.step(f"\ninterrupted; what is verified is kept. To continue:\n{again}")
 
     @contextmanager
     def progress(self, task: str, total: int) -> Iterator[Meter]:
@@ -94,6 +102,10 @@ class Report:
             meter.stop()
             raise
         meter.finish()
+
+    def _say_event(self, event: str, **facts: Any) -> None:
+        self._err.write(json_line(event, **facts))
+        self._err.flush()
 
     def _print_json(self, value: Dict[str, Any]) -> None:
         print(json.dumps(value, indent=1, sort_keys=True), file=self._out, flush=True)

@@ -84,6 +84,15 @@ def test_progress_for_programs_is_one_json_value_a_line(host, bundle, key):
     assert outcome.facts["ok"] is True
 
 
+def test_an_error_is_one_of_the_lines_for_programs(host, bundle):
+    outcome = host.run("install", bundle, "--progress", "json").expect(11)
+
+    (error,) = [json.loads(line) for line in outcome.err.splitlines()]
+    assert (error["event"], error["slug"]) == ("error", "untrusted-key")
+    assert error["exit_code"] == 11
+    assert error["hint"]
+
+
 def test_plain_progress_is_whole_lines(host, bundle, key):
     outcome = host.run("install", bundle, "--key", key.public, "--progress", "plain")
 
