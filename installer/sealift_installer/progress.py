@@ -34,6 +34,7 @@ class Meter:
         self._style = PLAIN if is_plain else style
         self._done = 0
         self._item = ""
+        self._is_shown = False
         self._start = self._shown = time.monotonic()
         self._pace: Deque[Tuple[float, int]] = deque([(self._start, 0)])
         if self._style == JSON:
@@ -65,10 +66,11 @@ class Meter:
         text = f"{self._task}: {human(self._done)} in {seconds:.1f} s ({rate}/s)"
         self._write(f"\r{text}\x1b[K\n" if self._style == AUTO else f"{text}\n")
 
-    def stop(self) -> None:
-        """Leave the line, for the task came to no end."""
-        if self._style == AUTO:
+    def leave_line(self) -> None:
+        """End the line that changes: something else is said, or all is over."""
+        if self._style == AUTO and self._is_shown:
             self._write("\n")
+            self._is_shown = False
 
     def _say(self, event: str) -> None:
         rate, left = self._rate()
@@ -89,6 +91,7 @@ class Meter:
         if self._item:
             parts.append(_shortened(self._item))
         text = ", ".join(parts)
+        self._is_shown = True
         self._write(f"\r{text}\x1b[K" if self._style == AUTO else f"{text}\n")
 
     def _rate(self) -> Tuple[float, Optional[int]]:

@@ -35,11 +35,12 @@ class Report:
         self._style = style
         self._out = out
         self._err = err
+        self._meter: Optional[Meter] = None
 
     @property
     def can_ask(self) -> bool:
         """Whether there is somebody to ask, on a terminal."""
-        return sys.stdin.isatty() and not self._as_json
+        return sys.stdin.isatty() and not self._as_json and self._style != JSON
 
     def ask(self, text: str) -> Optional[str]:
         """Return the line that was typed, without its end; None if there is no more."""
@@ -52,6 +53,8 @@ class Report:
         if self._style == JSON:
             self._say_event("step", text=text)
         elif not self._as_json:
+            if self._meter:
+                self._meter.leave_line()
             print(_plain(text), file=self._err, flush=True)
 
     def result(self, command: str, text: str, facts: Dict[str, Any]) -> None:
@@ -96,11 +99,14 @@ class Report:
         """Give a meter to be told of bytes done; shows bytes, rate and time left."""
         shown = self._style == JSON or not self._as_json
         meter = Meter(task, total, self._err if shown else None, self._style)
+        self._meter = meter
         try:
             yield meter
         except BaseException:
-            meter.stop()
+            meter.leave_line()
             raise
+        finally:
+            self._meter = None
         meter.finish()
 
     def _say_event(self, event: str, **facts: Any) -> None:

@@ -67,12 +67,12 @@ class Slot:
     def __init__(self, host: Host, places: Sequence[str], trust: Trust, *, swap: bool):
         self._host = host
         self._trust = trust
-        self._home = os.getcwd()
+        self._home = os.getcwd() if swap else ""
         self._places = [os.path.join(self._home, place) for place in places]
         self._kept = Kept()
         self.is_swapped = swap
         self.asks = swap and host.report.can_ask
-        media = Media(self._places if swap else places)
+        media = Media(self._places)
         try:
             bundle = open_bundle(media, trust, host.now())
         except BaseException:
