@@ -25,6 +25,7 @@ from sealift_manifests.verify import verify_outline
 
 from sealift_installer import releases, space, store, trees
 from sealift_installer.compose import Compose
+from sealift_installer.containers import require_unmounted
 from sealift_installer.engine import EngineFacts
 from sealift_installer.host import Host
 from sealift_installer.host_trust import NamedKeys, remember, trust_to_install
@@ -47,7 +48,7 @@ from sealift_installer.preflight import (
     surveys_in,
     tell,
 )
-from sealift_installer.volumes import ensure_volume, volume_fault
+from sealift_installer.volumes import BUNDLE_LABEL, ensure_volume, volume_fault
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,8 @@ def install(host: Host, places: Sequence[str], options: InstallOptions) -> Insta
             plan = make_plan(host, bundle, facts, repair=options.repair)
             check_before(host, bundle, plan, facts)
             path = host.layout.release(bundle.manifest, bundle.root)
+            if facts and plan.write_release and os.path.isdir(path):
+                require_unmounted(host.engine, path, host.layout.state)
             reason = options.downgrade_reason
             extra = {"downgrade_reason": reason} if reason else {}
             if not plan.is_empty:
@@ -220,7 +223,7 @@ def apply(
         report.step(f"model {model.name}: {human(model.size)} at {layout.tree(model)}")
     for model in plan.volumes:
         name = volume_name(manifest.name, model.name, model.tree)
-        labels = {"sealift.bundle": manifest.name, "sealift.model": model.name}
+        labels = {BUNDLE_LABEL: manifest.name, "sealift.model": model.name}
         ensure_volume(host.engine, name, layout.tree(model), labels)
         report.step(f"volume {name}: read-only, for model {model.name}")
     for image in plan.images:

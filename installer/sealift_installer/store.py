@@ -233,13 +233,3 @@ def _staging_fault(layout: Layout, error: OSError) -> StagingError:
         f"weights could not be written to {layout.state}: {error}",
         hint="Check the file system and its permissions, then run install again.",
     )
-
-
-def unused_contents(layout: Layout, used: Set[str]) -> List[str]:
-    """Return the paths in the store that no installed release needs."""
-    unused = []
-    for folder, _, names in os.walk(layout.store):
-        for name in names:
-            if f"sha256:{name}" not in used:
-                unused.append(os.path.join(folder, name))
-    return sorted(unused)

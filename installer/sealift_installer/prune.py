@@ -1,0 +1,169 @@
+"""Take away releases that are not needed any more, and what cut-off runs left.
+
+Kept are the release in use, those used before it, the last one that came up, and
+every release that a container uses or that holds files of somebody else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import List, Optional, Sequence, Tuple
+
+from sealift_manifests.errors import BusyError, NotInstalledError
+
+from sealift_installer import releases
+from sealift_installer.containers import Container
+from sealift_installer.host import Host
+from sealift_installer.ledger import Begun, unfinished_installs
+from sealift_installer.leftovers import Foreign, Leftovers, find_leftovers, sweep
+from sealift_installer.releases import Release
+from sealift_installer.removal import (
+    Removed,
+    containers_beside,
+    hindrances,
+    remove_releases,
+)
+from sealift_installer.standing import Standing, standing_of
+from sealift_installer.things import Things, bytes_freed, things_of
+from sealift_installer.volumes import made_volumes, remove_volume
+
+KEPT_BEFORE = 1
+"""Releases that are kept beside the one in use, unless told otherwise."""
+
+
+@dataclass(frozen=True)
+class PrunePlan:
+    """What would go, what stays and why, and the bytes that would be free then.
+
+    `image_bytes` are those of unpacked layers, `stray` names of volumes that lead to
+    trees no release needs. `begun` are installs that were not finished: what is left
+    of them goes.
+    """
+
+    gone: Tuple[Release, ...]
+    kept: Tuple[Tuple[Release, str], ...]
+    leftovers: Leftovers
+    stray: Tuple[str, ...]
+    begun: Tuple[Begun, ...]
+    weight_bytes: int
+    leftover_bytes: int
+    image_bytes: int
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not (self.gone or self.leftovers.paths or self.stray or self.begun)
+
+
+def plan_prune(host: Host, bundle: Optional[str], keep: int) -> PrunePlan:
+    """Find out what may go: of one bundle, or of all. Leftovers are nobody's."""
+    with host.locked():
+        return _plan(host, bundle, keep)[0]
+
+
+def prune(host: Host, bundle: Optional[str], keep: int, agreed: PrunePlan) -> Removed:
+    """Carry out a plan that was agreed to, if things are still as they were then."""
+    with host.locked():
+        plan, found = _plan(host, bundle, keep)
+        if plan != agreed:
+            raise BusyError(
+                "another command has changed what there is to prune meanwhile",
+                hint="Nothing was removed. Run this again.",
+            )
+        going = {release.path for release in plan.gone}
+        every = releases.all_releases(host.layout)
+        kept = [release for release in every if release.path not in going]
+        removed = remove_releases(host, plan.gone, kept, found, "prune")
+        for name in plan.stray:
+            remove_volume(host.engine, name)
+        swept = sweep(host, plan.leftovers) if plan.leftovers.paths or plan.begun else 0
+        volumes = (*removed.volumes, *plan.stray)
+        return Removed(removed.releases, removed.images, volumes, removed.freed + swept)
+
+
+def reason_to_keep(standing: Standing, release: Release, keep: int) -> Optional[str]:
+    """Return why a release stays by its part alone, or None when it may go."""
+    if standing.current is None:
+        return "none is in use: run install or uninstall of this bundle to its end"
+    before = standing.releases[1 : 1 + keep]
+    if release is standing.current:
+        return "in use"
+    if release is standing.previous and release in before:
+        return "in use before"
+    if release is standing.started:
+        return "the last one that came up"
+    return "kept beside the one in use" if release in before else None
+
+
+def _plan(
+    host: Host, bundle: Optional[str], keep: int
+) -> Tuple[PrunePlan, Optional[Tuple[Container, ...]]]:
+    layout = host.layout
+    every = releases.all_releases(layout)
+    found = containers_beside(host, every)
+    asked = _kept_by_part(host, bundle, keep)
+    candidates = [release for release, why in asked if why is None]
+    kept = [(release, why) for release, why in asked if why is not None]
+    going = _going(host, every, candidates)
+    gone = []
+    for release in candidates:
+        reasons = hindrances(layout, release, going, found or ())
+        if reasons:
+            kept.append((release, "; ".join(reasons)))
+        else:
+            gone.append(release)
+    going, needed = _going(host, every, gone), things_of(layout, every)
+    stray, used = _stray_volumes(host, needed, found)
+    leftovers = find_leftovers(layout, needed, found or ())
+    leftovers = replace(leftovers, foreign=(*leftovers.foreign, *used))
+    paths = (*going.trees, *going.contents, *leftovers.paths)
+    return PrunePlan(
+        gone=tuple(gone),
+        kept=tuple(kept),
+        leftovers=leftovers,
+        stray=stray,
+        begun=unfinished_installs(layout),
+        weight_bytes=bytes_freed(paths),
+        leftover_bytes=bytes_freed(leftovers.paths),
+        image_bytes=going.image_bytes(needed.without(going)),
+    ), found
+
+
+def _kept_by_part(
+    host: Host, bundle: Optional[str], keep: int
+) -> List[Tuple[Release, Optional[str]]]:
+    names = releases.bundles_with_releases(host.layout)
+    if bundle is not None and bundle not in names:
+        raise NotInstalledError(
+            f"{bundle} is not installed below {host.layout.state}",
+            hint="See `releases` for what is installed, or give its --state-dir.",
+        )
+    standings = [standing_of(host.layout, n) for n in names if bundle in (None, n)]
+    return [
+        (release, reason_to_keep(standing, release, keep))
+        for standing in standings
+        for release in standing.releases
+    ]
+
+
+def _going(host: Host, every: Sequence[Release], gone: Sequence[Release]) -> Things:
+    paths = {release.path for release in gone}
+    kept = [release for release in every if release.path not in paths]
+    return things_of(host.layout, gone).without(things_of(host.layout, kept))
+
+
+def _stray_volumes(
+    host: Host, needed: Things, found: Optional[Tuple[Container, ...]]
+) -> Tuple[Tuple[str, ...], Tuple[Foreign, ...]]:
+    """Return the volumes that no release needs, and those of them that are used."""
+    if found is None:
+        return (), ()
+    made = made_volumes(host.engine, host.layout.volumes)
+    stray = [name for name in made if name not in needed.volumes]
+    users = {name: c.name for c in found for name in c.volumes}
+    used = [
+        Foreign(f"volume {name}", f"container {users[name]} has it mounted")
+        for name in stray
+        if name in users
+    ]
+    return tuple(name for name in stray if name not in users), tuple(used)
