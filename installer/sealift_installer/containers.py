@@ -22,6 +22,9 @@ from sealift_installer.engine import (
 
 _PROJECT = "com.docker.compose.project"
 _FOLDER = "com.docker.compose.project.working_dir"
+_ENDING = 600.0
+"""Seconds that a container may take to stop: an image may ask for minutes."""
+
 _UP = ("running", "paused", "restarting")
 
 
@@ -55,6 +58,16 @@ class Container:
         Above `root` are mounts such as `/` for a monitor, which would have everything.
         """
         return any(_meets(place, path, root) for place in self.places)
+
+
+def stop_container(engine: Engine, container: Container) -> None:
+    """Stop a container, if it runs; its own time to end is waited for."""
+    try:
+        path = f"/containers/{container.id}/stop"
+        engine.request("POST", path, timeout=_ENDING).close()
+    except EngineRefusedError as refusal:
+        if refusal.status not in (304, 404):
+            raise
 
 
 def remove_container(engine: Engine, container: Container) -> None:

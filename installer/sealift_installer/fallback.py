@@ -76,7 +76,7 @@ def _bring_back(starter: Starter, trust: Trust, before: Release) -> None:
     host, bundle = starter.host, before.manifest.name
     host.report.step(f"going back to {before.title}, which served before")
     audit(host, before, trust, deep=False, measure=False).require_clean()
-    switch(host.layout, bundle, before.path)
+    switch(host.layout, bundle, before.path, remember=False)
     starter.bring_up(before)
     note_started(host.layout, bundle, before.name)
     host.log("fallback", before.manifest)

@@ -7,11 +7,11 @@ from typing import List, Optional, Tuple
 
 from sealift_manifests.errors import EngineError
 
-from sealift_installer.containers import Container, containers
+from sealift_installer.beside import Beside, beside
 from sealift_installer.host import Host
 from sealift_installer.releases import Release, bundles_with_releases
 from sealift_installer.standing import Standing, standing_of
-from sealift_installer.things import bytes_freed, is_own, things_of
+from sealift_installer.things import bytes_freed, things_of
 
 
 @dataclass(frozen=True)
@@ -33,52 +33,48 @@ class Overview:
 
 def overviews(host: Host, standing: Standing) -> Tuple[Overview, ...]:
     """Return how the releases of a bundle stand, in the order of their use."""
-    beside = [
+    others = [
         release
         for name in bundles_with_releases(host.layout)
         if name != standing.bundle
         for release in standing_of(host.layout, name).releases
     ]
-    found = _containers(host)
+    found = _beside(host, standing)
     return tuple(
-        _overview(host, standing, release, beside, found)
+        _overview(host, standing, release, others, found)
         for release in standing.releases
     )
 
 
 def running_release(host: Host, standing: Standing) -> Optional[Release]:
     """Return the release whose containers run; None for none, or without an engine."""
-    up = [container for container in _containers(host) or () if container.is_up]
-    for release in standing.releases:
-        if any(is_own(container, release) for container in up):
-            return release
-    return None
+    found = _beside(host, standing) or Beside()
+    return next((one for one in standing.releases if found.runs(one)), None)
 
 
 def _overview(
     host: Host,
     standing: Standing,
     release: Release,
-    beside: List[Release],
-    found: Optional[Tuple[Container, ...]],
+    others: List[Release],
+    found: Optional[Beside],
 ) -> Overview:
-    others = [each for each in standing.releases if each is not release]
-    needed = things_of(host.layout, (*others, *beside))
+    siblings = [each for each in standing.releases if each is not release]
+    needed = things_of(host.layout, (*siblings, *others))
     alone = things_of(host.layout, [release]).without(needed)
-    runs = [c.is_up and is_own(c, release) for c in found or ()]
     return Overview(
         release,
         is_current=release is standing.current,
         is_previous=release is standing.previous,
         is_started=release is standing.started,
-        is_running=None if found is None else any(runs),
+        is_running=found.runs(release) if found else None,
         weight_bytes=bytes_freed((*alone.trees, *alone.contents)),
         image_bytes=alone.image_bytes(needed),
     )
 
 
-def _containers(host: Host) -> Optional[Tuple[Container, ...]]:
+def _beside(host: Host, standing: Standing) -> Optional[Beside]:
     try:
-        return containers(host.engine)
+        return beside(host.engine, [standing])
     except EngineError:
         return None

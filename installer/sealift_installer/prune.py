@@ -7,19 +7,18 @@ every release that a container uses or that holds files of somebody else.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import List, Optional, Sequence, Tuple
+from typing import Optional, Sequence, Tuple
 
 from sealift_manifests.errors import BusyError, NotInstalledError
 
 from sealift_installer import releases
-from sealift_installer.containers import Container
+from sealift_installer.beside import Beside, beside_needed
 from sealift_installer.host import Host
 from sealift_installer.ledger import Begun, unfinished_installs
 from sealift_installer.leftovers import Foreign, Leftovers, find_leftovers, sweep
 from sealift_installer.releases import Release
 from sealift_installer.removal import (
     Removed,
-    containers_beside,
     hindrances,
     remove_releases,
 )
@@ -97,24 +96,31 @@ def reason_to_keep(standing: Standing, release: Release, keep: int) -> Optional[
 
 def _plan(
     host: Host, bundle: Optional[str], keep: int
-) -> Tuple[PrunePlan, Optional[Tuple[Container, ...]]]:
+) -> Tuple[PrunePlan, Optional[Beside]]:
     layout = host.layout
     every = releases.all_releases(layout)
-    found = containers_beside(host, every)
-    asked = _kept_by_part(host, bundle, keep)
+    standings = _standings(host, bundle)
+    beside = beside_needed(host, standings)
+    asked = [
+        (release, reason_to_keep(standing, release, keep))
+        for standing in standings
+        if bundle in (None, standing.bundle)
+        for release in standing.releases
+    ]
+    found = beside or Beside()
     candidates = [release for release, why in asked if why is None]
     kept = [(release, why) for release, why in asked if why is not None]
     going = _going(host, every, candidates)
     gone = []
     for release in candidates:
-        reasons = hindrances(layout, release, going, found or ())
+        reasons = hindrances(layout, release, going, found)
         if reasons:
             kept.append((release, "; ".join(reasons)))
         else:
             gone.append(release)
     going, needed = _going(host, every, gone), things_of(layout, every)
-    stray, used = _stray_volumes(host, needed, found)
-    leftovers = find_leftovers(layout, needed, found or ())
+    stray, used = _stray_volumes(host, needed, beside)
+    leftovers = find_leftovers(layout, needed, found.containers)
     leftovers = replace(leftovers, foreign=(*leftovers.foreign, *used))
     paths = (*going.trees, *going.contents, *leftovers.paths)
     return PrunePlan(
@@ -126,24 +132,18 @@ def _plan(
         weight_bytes=bytes_freed(paths),
         leftover_bytes=bytes_freed(leftovers.paths),
         image_bytes=going.image_bytes(needed.without(going)),
-    ), found
+    ), beside
 
 
-def _kept_by_part(
-    host: Host, bundle: Optional[str], keep: int
-) -> List[Tuple[Release, Optional[str]]]:
+def _standings(host: Host, bundle: Optional[str]) -> Tuple[Standing, ...]:
+    """Return how all bundles stand; raise NotInstalledError unless `bundle` is one."""
     names = releases.bundles_with_releases(host.layout)
     if bundle is not None and bundle not in names:
         raise NotInstalledError(
             f"{bundle} is not installed below {host.layout.state}",
             hint="See `releases` for what is installed, or give its --state-dir.",
         )
-    standings = [standing_of(host.layout, n) for n in names if bundle in (None, n)]
-    return [
-        (release, reason_to_keep(standing, release, keep))
-        for standing in standings
-        for release in standing.releases
-    ]
+    return tuple(standing_of(host.layout, name) for name in names)
 
 
 def _going(host: Host, every: Sequence[Release], gone: Sequence[Release]) -> Things:
@@ -153,14 +153,14 @@ def _going(host: Host, every: Sequence[Release], gone: Sequence[Release]) -> Thi
 
 
 def _stray_volumes(
-    host: Host, needed: Things, found: Optional[Tuple[Container, ...]]
+    host: Host, needed: Things, found: Optional[Beside]
 ) -> Tuple[Tuple[str, ...], Tuple[Foreign, ...]]:
     """Return the volumes that no release needs, and those of them that are used."""
     if found is None:
         return (), ()
     made = made_volumes(host.engine, host.layout.volumes)
     stray = [name for name in made if name not in needed.volumes]
-    users = {name: c.name for c in found for name in c.volumes}
+    users = {name: c.name for c in found.containers for name in c.volumes}
     used = [
         Foreign(f"volume {name}", f"container {users[name]} has it mounted")
         for name in stray

@@ -167,10 +167,13 @@ def _write_stack(bundle: Bundle, folder: str) -> None:
         durable.sync_directory(os.path.dirname(path))
 
 
-def switch(layout: Layout, bundle: str, path: str) -> None:
-    """Make a release the one in use, in one step; what was in use before is noted."""
+def switch(layout: Layout, bundle: str, path: str, *, remember: bool = True) -> None:
+    """Make a release the one in use, in one step; what was in use before is noted.
+
+    Without `remember` it is not: nobody should go back to one that did not come up.
+    """
     link, before = layout.current(bundle), current_path(layout, bundle)
-    if before and before != os.path.realpath(path):
+    if remember and before and before != os.path.realpath(path):
         installed = release_names(layout, bundle)
         note_left(layout, bundle, os.path.basename(before), installed)
     durable.make_directories(os.path.dirname(link))

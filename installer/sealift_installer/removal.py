@@ -13,7 +13,8 @@ from typing import Iterable, List, Optional, Sequence, Tuple
 from sealift_manifests.errors import InUseError
 
 from sealift_installer import durable
-from sealift_installer.containers import Container, containers, remove_container
+from sealift_installer.beside import Beside
+from sealift_installer.containers import Container, remove_container
 from sealift_installer.history import forget
 from sealift_installer.host import Host
 from sealift_installer.images import remove_image, sweep_proofs
@@ -22,7 +23,6 @@ from sealift_installer.releases import Release
 from sealift_installer.things import (
     Things,
     bytes_freed,
-    is_own,
     not_ours,
     things_of,
     uses,
@@ -40,41 +40,22 @@ class Removed:
     freed: int
 
 
-def containers_beside(
-    host: Host, releases: Iterable[Release]
-) -> Optional[Tuple[Container, ...]]:
-    """Return all containers of the engine; None where there is no engine.
-
-    Raises EngineError when releases are in an engine that does not answer: what its
-    containers have mounted is not known then.
-    """
-    needed = any(
-        release.record.engine or release.manifest.images or release.manifest.stack
-        for release in releases
-    )
-    if needed:
-        host.engine.facts()
-    elif host.engine.probe() is None:
-        return None
-    return containers(host.engine)
-
-
 def hindrances(
-    layout: Layout, release: Release, going: Things, found: Iterable[Container]
+    layout: Layout, release: Release, going: Things, found: Beside
 ) -> List[str]:
     """Return why a release cannot go alone: what uses it, what is not ours in it.
 
     `going` is what would go. Containers of its own stack that do not run go too.
     """
-    mine = _part(layout, release, going)
-    reasons = [
-        f"container {container.name} runs its stack"
-        for container in found
-        if container.is_up and is_own(container, release)
-    ]
-    strangers = [one for one in found if not is_own(one, release)]
+    strangers = []
+    reasons = []
+    for container in found.containers:
+        if not found.is_own(container, release):
+            strangers.append(container)
+        elif container.is_up:
+            reasons.append(f"container {container.name} runs its stack")
     reasons += users(layout, release, going, strangers)
-    for tree, model in mine.trees.items():
+    for tree, model in _part(layout, release, going).trees.items():
         reasons += [f"{path} is not Sealift's" for path in not_ours(tree, model)]
     return reasons
 
@@ -112,12 +93,13 @@ def remove_releases(
     host: Host,
     gone: Sequence[Release],
     kept: Iterable[Release],
-    found: Optional[Iterable[Container]],
+    found: Optional[Beside],
     event: str,
 ) -> Removed:
     """Take releases away that nobody uses any more; log each as this event.
 
-    `found` are the engine's containers; None where there is no engine.
+    `found` are the engine's containers; None where there is no engine. Those of the
+    releases' own stacks go first.
     """
     layout, going = host.layout, things_of(host.layout, gone)
     going = going.without(things_of(layout, kept))
@@ -126,8 +108,8 @@ def remove_releases(
     images: Tuple[str, ...] = ()
     volumes: Tuple[str, ...] = ()
     if found is not None:
-        for container in found:
-            if any(is_own(container, release) for release in gone):
+        for container in found.containers:
+            if any(found.is_own(container, release) for release in gone):
                 remove_container(host.engine, container)
         images, volumes = _leave_engine(host, going)
     freed = bytes_freed((*going.trees, *going.contents))

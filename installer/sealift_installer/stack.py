@@ -7,9 +7,14 @@ from dataclasses import dataclass
 from typing import Tuple
 
 from sealift_manifests.errors import StartError
-from sealift_manifests.names import project_name
+from sealift_manifests.names import is_volume_of, project_name, volume_name
 
 from sealift_installer.compose import Compose, Project
+from sealift_installer.containers import (
+    containers,
+    remove_container,
+    stop_container,
+)
 from sealift_installer.health import ServiceState, wait_healthy
 from sealift_installer.host import Host
 from sealift_installer.releases import STACK_FOLDER, Release
@@ -43,9 +48,28 @@ class Starter:
         Raises StartError when it cannot come up, or is not up in time.
         """
         project, manifest = project_of(release), release.manifest
-        self.compose.up(project, [image.reference for image in manifest.images])
+        references = [image.reference for image in manifest.images]
+        self.compose.require_images(project, references)
+        self._end_other_weights(release)
+        self.compose.up(project, references)
         services = [s.name for s in manifest.stack.services] if manifest.stack else []
         self.host.report.step(
             f"waiting for {', '.join(services)} (up to {self.wait} s)"
         )
         return wait_healthy(self.host.engine, project.name, services, self.wait)
+
+    def _end_other_weights(self, release: Release) -> None:
+        """Remove the stack's containers that have the weights of another release.
+
+        Compose would leave them: its digest of a service does not cover what a volume
+        leads to, and docker-compose 1 hands the old volume to the new container.
+        """
+        manifest = release.manifest
+        own = {volume_name(manifest.name, m.name, m.tree) for m in manifest.models}
+        for container in containers(self.host.engine):
+            if container.project != project_name(manifest.name):
+                continue
+            weights = {n for n in container.volumes if is_volume_of(n, manifest.name)}
+            if weights - own:
+                stop_container(self.host.engine, container)
+                remove_container(self.host.engine, container)

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import Counter, Dict, Iterable, Iterator, Tuple
 
 from sealift_manifests.model import ImageEntry, Manifest, ModelEntry
-from sealift_manifests.names import project_name, volume_name
+from sealift_manifests.names import volume_name
 
 from sealift_installer.containers import Container
 from sealift_installer.layout import Layout
-from sealift_installer.releases import STACK_FOLDER, Release
+from sealift_installer.releases import Release
 from sealift_installer.trees import compare_names, walk
 
 
@@ -69,16 +69,6 @@ def things_of(layout: Layout, releases: Iterable[Release]) -> Things:
         for image in manifest.images:
             things.images[image.reference] = image
     return things
-
-
-def is_own(container: Container, release: Release) -> bool:
-    """Say whether it is a container of this release's stack."""
-    folder = os.path.join(release.path, STACK_FOLDER)
-    return (
-        container.project == project_name(release.manifest.name)
-        and bool(container.folder)
-        and os.path.realpath(container.folder) == os.path.realpath(folder)
-    )
 
 
 def uses(container: Container, things: Things, layout: Layout) -> Iterator[str]:

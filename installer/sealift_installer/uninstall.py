@@ -8,6 +8,7 @@ from sealift_manifests.errors import InUseError, NotInstalledError
 from sealift_manifests.names import project_name
 
 from sealift_installer import durable, releases
+from sealift_installer.beside import Beside, beside_needed
 from sealift_installer.compose import Compose
 from sealift_installer.health import is_there
 from sealift_installer.host import Host
@@ -15,7 +16,6 @@ from sealift_installer.leftovers import find_leftovers, sweep
 from sealift_installer.releases import Release
 from sealift_installer.removal import (
     Removed,
-    containers_beside,
     hindrances,
     remove_releases,
     require_unused,
@@ -38,8 +38,9 @@ def uninstall(host: Host, bundle: str) -> Removed:
         kept = [release for release in every if release.manifest.name != bundle]
         needed = things_of(host.layout, kept)
         going = things_of(host.layout, gone).without(needed)
-        found = containers_beside(host, gone)
-        others = [c for c in found or () if c.project != project_name(bundle)]
+        found = beside_needed(host, [standing_of(host.layout, bundle)])
+        all_of_them = found.containers if found else ()
+        others = [c for c in all_of_them if c.project != project_name(bundle)]
         for release in gone:
             require_unused(release, users(host.layout, release, going, others))
         if found is not None:
@@ -70,8 +71,9 @@ def uninstall_release(host: Host, bundle: str, wanted: str) -> Removed:
         kept = [each for each in every if each.path != release.path]
         going = things_of(host.layout, [release])
         going = going.without(things_of(host.layout, kept))
-        found = containers_beside(host, [release])
-        require_unused(release, hindrances(host.layout, release, going, found or ()))
+        found = beside_needed(host, [standing])
+        reasons = hindrances(host.layout, release, going, found or Beside())
+        require_unused(release, reasons)
         return remove_releases(host, [release], kept, found, "uninstall-release")
 
 
