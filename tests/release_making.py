@@ -89,16 +89,13 @@ def _import(engine: hosts.Engine, reference: str, folder: Path, tar: bytes) -> N
 def _spec(folder: Path, name: str, version: str) -> Path:
     # Process 1 hears no request to stop unless it asks for it.
     base: dict[str, Any] = {"stop_grace_period": "0s", "network_mode": "none"}
+    check = {"test": ["CMD", SHELL, "true"], "interval": "1s"}
     script = FAIL if version == "3" else SERVE
     command = [SHELL, "sh", "-c", script.replace("$", "$$")]
     job = "job1" if version == "1" else "job2"
+    web = {"image": "web", "volumes": ["tiny:/models"], "healthcheck": check}
     services = {
-        "web": {
-            **base,
-            "image": "web",
-            "command": command,
-            "volumes": ["tiny:/models"],
-        },
+        "web": {**base, **web, "command": command},
         f"job-{version}": {**base, "image": "job", "command": [SHELL, "true"]},
     }
     making.write_files(folder, {"compose.yaml": json.dumps({"services": services})})
