@@ -35,7 +35,7 @@ def rollback(
     """
     with host.locked():
         standing = standing_of(host.layout, choose_name(host.layout, bundle))
-        target = standing.find(wanted) if wanted else _previous(standing)
+        target = _previous(standing) if wanted is None else standing.find(wanted)
         if target is standing.current:
             return RolledBack(target, None)
         _require_whole(host, target, trust)

@@ -28,14 +28,16 @@ def configure(parser: ArgumentParser) -> None:
 def run(args: Namespace, host: Host) -> Result:
     """Remove the bundle, or the release, after asking."""
     name = args.name or _only_one(host)
-    what = f"{name} {args.release}" if args.release else name
+    # An empty version, maybe of an unset variable, must not mean the whole bundle.
+    is_whole = args.release is None
+    what = name if is_whole else f"{name} {args.release}"
     if not args.yes:
         question = f"Remove {what} with its weights and images?"
         require_yes(question, f"{what} was not removed")
-    if args.release:
-        removed = uninstall_release(host, name, args.release)
-    else:
+    if is_whole:
         removed = uninstall(host, name)
+    else:
+        removed = uninstall_release(host, name, args.release)
     text = (
         f"{what} is removed: {len(removed.images)} images, {len(removed.volumes)} "
         f"volumes, {human(removed.freed)} of weights"
