@@ -61,8 +61,8 @@ class Starter:
     def _end_other_weights(self, release: Release) -> None:
         """Remove the stack's containers that have the weights of another release.
 
-        Compose would leave them: its digest of a service does not cover what a volume
-        leads to, and docker-compose 1 hands the old volume to the new container.
+        docker-compose 1 hands the old container's volume to the new one, and its digest
+        of a service does not cover what a volume leads to.
         """
         manifest = release.manifest
         own = {volume_name(manifest.name, m.name, m.tree) for m in manifest.models}
