@@ -17,7 +17,6 @@ from sealift_installer.engine import (
     EngineRefusedError,
     name_in_path,
     printable,
-    with_query,
 )
 
 _PROJECT = "com.docker.compose.project"
@@ -71,10 +70,9 @@ def stop_container(engine: Engine, container: Container) -> None:
 
 
 def remove_container(engine: Engine, container: Container) -> None:
-    """Remove a container that does not run, and the volumes that only it has."""
-    path = with_query(f"/containers/{container.id}", v="1")
+    """Remove a container that does not run. Its volumes stay, nameless ones too."""
     try:
-        engine.send("DELETE", path)
+        engine.send("DELETE", f"/containers/{container.id}")
     except EngineRefusedError as refusal:
         if refusal.status != 404:
             raise
