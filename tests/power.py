@@ -19,6 +19,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sealift_installer import durable
+
 SYNCS = ("fdatasync", "fsync")
 GROWS = ("link", "mkdir", "open", "pwrite", "symlink", "write")
 CHANGES = (
@@ -26,10 +28,16 @@ CHANGES = (
     *GROWS,
     *SYNCS,
 )
-"""The functions of `os` by which the installer changes the host."""
+"""The functions of `os` by which the installer changes the host, but for EXCHANGE."""
+
+EXCHANGE = "exchange"
+"""The function of `durable` that lets two names change places, in one directory."""
 
 DIED = 77
-_REAL: dict[str, Callable[..., Any]] = {name: getattr(os, name) for name in CHANGES}
+_REAL: dict[str, Callable[..., Any]] = {
+    **{name: getattr(os, name) for name in CHANGES},
+    EXCHANGE: durable.exchange,
+}
 
 
 class Fault(Enum):
@@ -40,7 +48,7 @@ class Fault(Enum):
     FAIL_ONCE = "the device fails that one time, and what a sync was for is lost"
 
 
-_STRUCK = {Fault.DIE: CHANGES, Fault.FULL: GROWS, Fault.FAIL_ONCE: (*GROWS, *SYNCS)}
+_STRUCK = {Fault.DIE: _REAL, Fault.FULL: GROWS, Fault.FAIL_ONCE: (*GROWS, *SYNCS)}
 """The changes that are counted, for each fault: those at which it can come."""
 
 
@@ -89,14 +97,14 @@ class Disk:
     def attach(self, on_death: Callable[[], None]) -> None:
         """Stand between this process and `os` from now on."""
         self._on_death = on_death
-        for name in CHANGES:
-            setattr(os, name, self._wrapped(name))
+        for name in _REAL:
+            _put(name, self._wrapped(name))
 
     def leave(self, target: Path, left: Left) -> None:
         """Write what a power cut would leave to a new directory."""
         with self._lock:
             for name, real in _REAL.items():
-                setattr(os, name, real)
+                _put(name, real)
             if left is Left.SYNCED:
                 _write(self._top, target, {})
             elif left is Left.NAMES:
@@ -221,6 +229,10 @@ class Disk:
         known = node.data[: status.st_size]
         whole = known + bytes(status.st_size - len(known))
         _write_plain(node, target, whole, stat.S_IMODE(status.st_mode), made)
+
+
+def _put(name: str, function: Callable[..., Any]) -> None:
+    setattr(durable if name == EXCHANGE else os, name, function)
 
 
 def _write(node: _Node, target: Path, made: dict[_Node, Path]) -> None:

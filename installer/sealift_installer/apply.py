@@ -29,7 +29,7 @@ from sealift_installer.losses import mended
 from sealift_installer.plan import InstallPlan
 from sealift_installer.slot import Slot
 from sealift_installer.staging import Staging
-from sealift_installer.volumes import ensure_volume
+from sealift_installer.volumes import BUNDLE_LABEL, ensure_volume
 
 
 def apply(
@@ -49,7 +49,7 @@ def apply(
         report.step(f"model {model.name}: {human(model.size)} at {layout.tree(model)}")
     for model in plan.volumes:
         name = volume_name(manifest.name, model.name, model.tree)
-        labels = {"sealift.bundle": manifest.name, "sealift.model": model.name}
+        labels = {BUNDLE_LABEL: manifest.name, "sealift.model": model.name}
         ensure_volume(host.engine, name, layout.tree(model), labels)
         report.step(f"volume {name}: read-only, for model {model.name}")
     if plan.write_release:

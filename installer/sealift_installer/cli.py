@@ -18,6 +18,9 @@ from sealift_installer.commands import (
     gpu_check,
     install,
     preflight,
+    prune,
+    releases,
+    rollback,
     start,
     status,
     stop,
@@ -26,6 +29,7 @@ from sealift_installer.commands import (
     verify,
 )
 from sealift_installer.engine import Engine
+from sealift_installer.fallback import FellBackError
 from sealift_installer.host import Host
 from sealift_installer.layout import DEFAULT_CONFIG, DEFAULT_STATE, Layout
 from sealift_installer.preflight import HostUnfitError
@@ -42,6 +46,9 @@ COMMANDS = {
     "stop": stop,
     "status": status,
     "audit": audit,
+    "releases": releases,
+    "rollback": rollback,
+    "prune": prune,
     "uninstall": uninstall,
 }
 
@@ -86,6 +93,8 @@ def _details(error: SealiftError) -> Dict[str, Any]:
         return {"drift": [vars(drift) for drift in error.drift]}
     if isinstance(error, HostUnfitError):
         return {"findings": as_json(error.findings)}
+    if isinstance(error, FellBackError):
+        return {"serving": error.serving.name}
     return {}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import shutil
@@ -10,6 +11,9 @@ from contextlib import contextmanager
 from typing import Iterator, Optional
 
 from sealift_manifests.errors import StagingError
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """The errors of a file system that takes no more."""
@@ -102,16 +106,35 @@ def write_all(fd: int, data: object) -> None:
 def replace_directory(path: str, unfinished: str) -> None:
     """Give a finished directory its name; one that stood there is removed.
 
-    Between the two renames the name is missing, never half-filled.
+    The two change places in one step. Where the kernel or the file system cannot
+    do that, the name is missing between two renames, but never half-filled.
     """
     parent, name = os.path.split(path)
     aside = os.path.join(parent, f".{name}.old")
     remove_tree(aside)
+    if os.path.isdir(path) and exchange(unfinished, path):
+        sync_directory(parent)
+        remove_tree(unfinished)
+        return
     if os.path.isdir(path):
         os.rename(path, aside)
     os.rename(unfinished, path)
     sync_directory(parent)
     remove_tree(aside)
+
+
+def exchange(one: str, other: str) -> bool:
+    """Let two names change places in one step; say whether that could be done.
+
+    Linux has it since 3.15 and glibc since 2.28; NFS, for one, does not.
+    """
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError):
+        return False
+    paths = os.fsencode(one), os.fsencode(other)
+    failed = renameat2(_AT_FDCWD, paths[0], _AT_FDCWD, paths[1], _RENAME_EXCHANGE)
+    return not failed
 
 
 def remove_file(path: str) -> None:

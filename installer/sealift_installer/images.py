@@ -210,7 +210,7 @@ def _event_fault(line: bytes) -> Optional[str]:
 
 
 def _creation_fault(engine: Engine, image: ImageEntry) -> Optional[str]:
-    _sweep(engine)
+    sweep_proofs(engine)
     name = f"sealift-proof-{uuid.uuid4().hex[:12]}"
     wanted = {
         "Image": image.reference,
@@ -229,7 +229,7 @@ def _creation_fault(engine: Engine, image: ImageEntry) -> Optional[str]:
             _drop(engine, name)
 
 
-def _sweep(engine: Engine) -> None:
+def sweep_proofs(engine: Engine) -> None:
     """Remove what a run that was killed between create and remove has left."""
     filters = json.dumps({"label": [PROOF_LABEL], "status": ["created"]})
     found: List[Dict[str, Any]] = engine.get(

@@ -24,6 +24,7 @@ from sealift_manifests.verify import verify_outline
 from sealift_installer import durable, journal, releases, space, store, trees
 from sealift_installer.apply import apply, settle, stack_digests
 from sealift_installer.compose import Compose
+from sealift_installer.containers import require_unmounted
 from sealift_installer.engine import EngineFacts
 from sealift_installer.host import Host
 from sealift_installer.host_trust import NamedKeys, remember, trust_to_install
@@ -98,6 +99,8 @@ def install(host: Host, places: Sequence[str], options: InstallOptions) -> Insta
             journal.sweep(host.layout, (content.digest for content in plan.contents))
             check_before(host, bundle, plan, facts, swap=options.swap)
             path = host.layout.release(bundle.manifest, bundle.root)
+            if facts and plan.write_release and os.path.isdir(path):
+                require_unmounted(host.engine, path, host.layout.state)
             reason = options.downgrade_reason
             extra = {"downgrade_reason": reason} if reason else {}
             if not plan.is_empty:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import List, Set, Tuple
+from typing import Tuple
 
 from sealift_manifests.bundle import Bundle
 from sealift_manifests.index import Content
@@ -27,13 +27,3 @@ def is_stored(layout: Layout, content: Content) -> bool:
     except FileNotFoundError:
         return False
     return stat.S_ISREG(status.st_mode) and status.st_size == content.size
-
-
-def unused_contents(layout: Layout, used: Set[str]) -> List[str]:
-    """Return the paths in the store that no installed release needs."""
-    unused = []
-    for folder, _, names in os.walk(layout.store):
-        for name in names:
-            if f"sha256:{name}" not in used:
-                unused.append(os.path.join(folder, name))
-    return sorted(unused)

@@ -106,11 +106,3 @@ def test_a_medium_that_ends_early_is_told(layout, bundle, copy):
 
     with pytest.raises(PayloadError):
         stage(layout, bundle, missing)
-
-
-def test_what_no_release_uses_is_known(layout, bundle):
-    missing = store.missing_contents(layout, bundle)
-    stage(layout, bundle, missing)
-    used = {content.digest for content in missing[1:]}
-
-    assert store.unused_contents(layout, used) == [layout.content(missing[0].digest)]

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import shlex
 from argparse import ArgumentParser, Namespace
 
-from sealift_manifests.bundle import INSTALLER_NAME
 from sealift_manifests.preflight.words import acceptance_of
 from sealift_manifests.sizes import human
 
@@ -16,11 +14,11 @@ from sealift_installer.commands import (
     add_places,
     add_trust_options,
     named_keys,
+    start_command,
 )
 from sealift_installer.gpu_check import check_gpus
 from sealift_installer.host import Host
 from sealift_installer.install import InstallOptions, install
-from sealift_installer.layout import DEFAULT_CONFIG, DEFAULT_STATE
 
 HELP = "verify a bundle, stage its weights, load its images, make it the one in use"
 
@@ -71,7 +69,7 @@ def run(args: Namespace, host: Host) -> Result:
         for answer in answers:
             text += f"\n{answer}"
         if manifest.stack:
-            text += f"\nnext: {_start_command(host, manifest.name)}"
+            text += f"\nnext: {start_command(host, manifest.name)}"
     return text, {
         "bundle": manifest.name,
         "version": manifest.version,
@@ -84,15 +82,3 @@ def run(args: Namespace, host: Host) -> Result:
         "gpu_check": [dict(vars(answer)) for answer in answers],
         **done.verdict.facts(),
     }
-
-
-def _start_command(host: Host, name: str) -> str:
-    """Return what to type next: the host's own copy, with the places named here."""
-    layout = host.layout
-    copy = os.path.join(layout.current(name), INSTALLER_NAME)
-    words = ["python3", "-I", "-B", copy, "start", name]
-    if layout.state != DEFAULT_STATE:
-        words += ["--state-dir", layout.state]
-    if layout.config != DEFAULT_CONFIG:
-        words += ["--config-dir", layout.config]
-    return " ".join(shlex.quote(word) for word in words)
