@@ -19,8 +19,8 @@ from sealift_manifests.bundle import (
     INDEX_NAME,
     INSTALLER_NAME,
     MANIFEST_NAME,
-    check_consistent,
 )
+from sealift_manifests.consistency import check_consistent
 from sealift_manifests.digests import Digest, digest_of
 from sealift_manifests.index import Index, dump_index
 from sealift_manifests.model import BUNDLE_TYPE, FORMAT, Manifest, dump_manifest

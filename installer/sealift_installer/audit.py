@@ -73,15 +73,21 @@ class AuditResult:
         )
 
 
-def audit(host: Host, release: Release, trust: Trust, *, deep: bool) -> AuditResult:
-    """Measure a release. Raises DriftError at once if its signed files are not good."""
+def audit(
+    host: Host, release: Release, trust: Trust, *, deep: bool, measure: bool = True
+) -> AuditResult:
+    """Measure a release. Raises DriftError at once if its signed files are not good.
+
+    Without `measure` everything is looked at but the bytes of the weights, which is
+    a matter of seconds.
+    """
     bundle = _open(release, trust, _installed(release))
     manifest = bundle.manifest
     _require_place(host, release, bundle)
     drift = list(_release_drift(release, bundle))
     files, size = 0, 0
     for model in manifest.models:
-        drift += _model_drift(host, bundle, model)
+        drift += _model_drift(host, bundle, model, measure=measure)
         files, size = files + len(model.files), size + model.size
     # The record is not signed, so it must not decide what is left out.
     if release.record.engine or manifest.images or manifest.stack:
@@ -169,14 +175,14 @@ def _release_drift(release: Release, bundle: Bundle) -> Iterator[Drift]:
             yield Drift("changed", "stack", place)
 
 
-def _model_drift(host: Host, bundle: Bundle, model: ModelEntry) -> List[Drift]:
+def _model_drift(
+    host: Host, bundle: Bundle, model: ModelEntry, *, measure: bool
+) -> List[Drift]:
     root = host.layout.tree(model)
     faults, sound = trees.compare_names(root, model)
     contents = {e.path: e.content for e in tree_of(model) if e.content is not None}
     files = [(os.path.join(root, p), contents[p]) for p in sound if p in contents]
-    total = sum(bundle.index.contents[digest].size for _, digest in files)
-    with host.report.progress(f"measuring model {model.name}", total) as progress:
-        bad = bad_files(bundle.index, files, progress)
+    bad = _measured(host, bundle, model, files) if measure else ()
     drifted = {os.path.join(root, path): kind for path, kind in faults.items()}
     drifted.update(dict.fromkeys(bad, "changed"))
     return [
@@ -185,6 +191,15 @@ def _model_drift(host: Host, bundle: Bundle, model: ModelEntry) -> List[Drift]:
         )
         for path, kind in sorted(drifted.items())
     ]
+
+
+def _measured(
+    host: Host, bundle: Bundle, model: ModelEntry, files: List[Tuple[str, Digest]]
+) -> Tuple[str, ...]:
+    """Return those of the files whose bytes are not what was signed."""
+    total = sum(bundle.index.contents[digest].size for _, digest in files)
+    with host.report.progress(f"measuring model {model.name}", total) as progress:
+        return tuple(bad_files(bundle.index, files, progress))
 
 
 def _model_words(model: ModelEntry, digest: Optional[Digest]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import signal
 import sys
 import traceback
@@ -17,8 +18,11 @@ from sealift_installer.commands import (
     install,
     ollama_merge,
     preflight,
+    prune,
     receipt,
+    releases,
     repair_request,
+    rollback,
     start,
     status,
     stop,
@@ -27,8 +31,10 @@ from sealift_installer.commands import (
     verify,
 )
 from sealift_installer.engine import Engine
+from sealift_installer.fallback import FellBackError
 from sealift_installer.host import Host
 from sealift_installer.layout import DEFAULT_CONFIG, DEFAULT_STATE, Layout
+from sealift_installer.progress import AUTO, STYLES
 from sealift_installer.report import Report
 
 COMMANDS = {
@@ -44,6 +50,9 @@ COMMANDS = {
     "audit": audit,
     "ollama-merge": ollama_merge,
     "receipt": receipt,
+    "releases": releases,
+    "rollback": rollback,
+    "prune": prune,
     "uninstall": uninstall,
 }
 
@@ -55,7 +64,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     """Run one command; return its exit code."""
     signal.signal(signal.SIGTERM, _stop_cleanly)
     args = _parser().parse_args(argv)
-    report = Report(as_json=args.json)
+    report = Report(as_json=args.json, style=args.progress)
     os.umask(0o022)
     try:
         layout = Layout(
@@ -67,8 +76,8 @@ def main(argv: Optional[List[str]] = None) -> int:
         report.failure(args.command, error, _details(error))
         return error.exit_code
     except KeyboardInterrupt:
-        again = " ".join(sys.argv)
-        report.step(f"\ninterrupted; nothing is half-done. To continue: {again}")
+        words = ["python3", "-I", "-B", *(sys.argv if argv is None else argv)]
+        report.interrupted(" ".join(map(shlex.quote, words)))
         return _INTERRUPTED
     except Exception:
         traceback.print_exc()
@@ -86,6 +95,8 @@ def _stop_cleanly(number: int, frame: object) -> None:
 def _details(error: SealiftError) -> Dict[str, Any]:
     if isinstance(error, DriftError) and error.drift:
         return {"drift": [vars(drift) for drift in error.drift]}
+    if isinstance(error, FellBackError):
+        return {"serving": error.serving.name}
     return dict(error.facts)
 
 
@@ -122,4 +133,11 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--json", action="store_true", help="print the result as JSON, and nothing else"
+    )
+    group.add_argument(
+        "--progress",
+        choices=STYLES,
+        default=AUTO,
+        help="how to show what is being done on standard error: auto is a changing "
+        "line on a terminal, and lines elsewhere; json is lines for programs",
     )

@@ -78,7 +78,7 @@ class Compose:
         Raises ImageLoadError, before anything is touched, when the engine lacks an
         image of `references`: docker-compose 1 would go and pull it.
         """
-        self._require_images(project, references)
+        self.require_images(project, references)
         options = ["--detach", "--no-build", "--remove-orphans"]
         if self._knows_pull():
             options += ["--pull", "never"]
@@ -96,7 +96,8 @@ class Compose:
         _, text = _output((*self.command, "up", "--help"), self.engine)
         return bool(_PULL_OPTION.search(text))
 
-    def _require_images(self, project: Project, references: Iterable[str]) -> None:
+    def require_images(self, project: Project, references: Iterable[str]) -> None:
+        """Raise ImageLoadError when the engine lacks one of these images."""
         missing = [
             reference
             for reference in sorted(set(references))

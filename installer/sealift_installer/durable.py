@@ -2,13 +2,40 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import shutil
 import stat
-from typing import Optional
+from contextlib import contextmanager
+from typing import Iterator, Optional
 
 from sealift_manifests.errors import StagingError
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""The errors of a file system that takes no more."""
+
+
+@contextmanager
+def failures_told(place: str) -> Iterator[None]:
+    """Turn what the disk refuses meanwhile into a StagingError; `place` is on it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise StagingError(
+                f"the file system of {place} became full",
+                hint="Make room there and run the same command again: what is verified "
+                "is kept.",
+            ) from error
+        raise StagingError(
+            f"{place} could not be written: {error}",
+            hint="Check the file system (`dmesg`) and its permissions, then run the "
+            "same command again: what is verified is kept.",
+        ) from error
 
 
 def sync_directory(path: str) -> None:
@@ -79,16 +106,35 @@ def write_all(fd: int, data: object) -> None:
 def replace_directory(path: str, unfinished: str) -> None:
     """Give a finished directory its name; one that stood there is removed.
 
-    Between the two renames the name is missing, never half-filled.
+    The two change places in one step. Where the kernel or the file system cannot
+    do that, the name is missing between two renames, but never half-filled.
     """
     parent, name = os.path.split(path)
     aside = os.path.join(parent, f".{name}.old")
     remove_tree(aside)
+    if os.path.isdir(path) and exchange(unfinished, path):
+        sync_directory(parent)
+        remove_tree(unfinished)
+        return
     if os.path.isdir(path):
         os.rename(path, aside)
     os.rename(unfinished, path)
     sync_directory(parent)
     remove_tree(aside)
+
+
+def exchange(one: str, other: str) -> bool:
+    """Let two names change places in one step; say whether that could be done.
+
+    Linux has it since 3.15 and glibc since 2.28; NFS, for one, does not.
+    """
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError):
+        return False
+    paths = os.fsencode(one), os.fsencode(other)
+    failed = renameat2(_AT_FDCWD, paths[0], _AT_FDCWD, paths[1], _RENAME_EXCHANGE)
+    return not failed
 
 
 def remove_file(path: str) -> None:

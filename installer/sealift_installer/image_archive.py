@@ -17,17 +17,31 @@ from sealift_manifests.errors import DigestMismatchError
 from sealift_manifests.model import Descriptor, ImageEntry
 
 ReadBlob = Callable[[Digest], Iterator[Buffer]]
+Rank = Callable[[Digest], int]
 
 
-def archive(image: ImageEntry, read_blob: ReadBlob) -> Iterator[Buffer]:
+def in_order(digest: Digest) -> int:
+    """Rank all blobs alike: they come in the order of the manifest."""
+    return 0
+
+
+def archive(
+    image: ImageEntry, read_blob: ReadBlob, rank: Rank = in_order
+) -> Iterator[Buffer]:
     """Yield the archive of `image`, whose blobs `read_blob` yields piece by piece.
+
+    No engine minds in which order they come: next is always one of the lowest `rank`,
+    which is asked each time, for it changes with the medium that is in.
 
     Each blob is measured as it passes. One that is not what was signed raises
     DigestMismatchError before the archive is whole, so that no engine takes it.
     """
     for name, content in oci_texts(image):
         yield ustar.header(name, len(content)) + content + ustar.padding(len(content))
-    for blob in _blobs(image):
+    left = _blobs(image)
+    while left:
+        blob = min(left, key=lambda each: rank(each.digest))
+        left.remove(blob)
         yield ustar.header(member_name(blob.digest), blob.size)
         yield from checked_blob(image, blob, read_blob(blob.digest))
         yield ustar.padding(blob.size)

@@ -25,7 +25,7 @@ from sealift_installer.engine import (
     printable,
     with_query,
 )
-from sealift_installer.image_archive import ReadBlob, archive
+from sealift_installer.image_archive import Rank, ReadBlob, archive, in_order
 from sealift_installer.image_recovery import Recovery, recovered_archive
 
 ABSENT, PRESENT, OTHER = "absent", "present", "other"
@@ -54,21 +54,23 @@ def load_image(
     image: ImageEntry,
     read_blob: ReadBlob,
     progress: Callable[[int], None] = lambda size: None,
+    *,
+    rank: Rank = in_order,
     recovery: Optional[Recovery] = None,
 ) -> None:
     """Load `image` under its name, and prove it whole.
 
-    `progress` is told the bytes of each piece handed to the engine. With `recovery`,
-    some layers come out of the engine itself. An error of `read_blob` goes to the
-    caller as it is, and the engine keeps no image of that name that was not there
-    before.
+    `rank` says which blobs come first; see `archive`. `progress` is told the bytes of
+    each piece handed to the engine. With `recovery`, some layers come out of the engine
+    itself. An error of `read_blob` goes to the caller as it is, and the engine keeps no
+    image of that name that was not there before.
     """
     refuse_other(engine, image)
     before = image_state(engine, image)
     pieces = (
         recovered_archive(image, read_blob, recovery, partial(export_image, engine))
         if recovery
-        else archive(image, read_blob)
+        else archive(image, read_blob, rank)
     )
     try:
         _upload(engine, image, _counted(pieces, progress))
@@ -225,7 +227,7 @@ def _event_fault(line: bytes) -> Optional[str]:
 
 
 def _creation_fault(engine: Engine, image: ImageEntry) -> Optional[str]:
-    _sweep(engine)
+    sweep_proofs(engine)
     name = f"sealift-proof-{uuid.uuid4().hex[:12]}"
     wanted = {
         "Image": image.reference,
@@ -244,7 +246,7 @@ def _creation_fault(engine: Engine, image: ImageEntry) -> Optional[str]:
             _drop(engine, name)
 
 
-def _sweep(engine: Engine) -> None:
+def sweep_proofs(engine: Engine) -> None:
     """Remove what a run that was killed between create and remove has left."""
     filters = json.dumps({"label": [PROOF_LABEL], "status": ["created"]})
     found: List[Dict[str, Any]] = engine.get(

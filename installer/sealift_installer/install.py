@@ -7,25 +7,25 @@ what was cut off, and does nothing when all is there.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Callable, FrozenSet, Optional, Sequence, Tuple
+from typing import Dict, FrozenSet, Optional, Sequence, Tuple
 
-from sealift_manifests.bundle import Bundle, open_bundle
+from sealift_manifests.bundle import Bundle
 from sealift_manifests.digests import Digest
-from sealift_manifests.errors import ImageLoadError, PreflightError, StartError
+from sealift_manifests.errors import PayloadError, PreflightError, StartError
 from sealift_manifests.index import Content
-from sealift_manifests.media import Media
 from sealift_manifests.model import ImageEntry
 from sealift_manifests.names import volume_name
 from sealift_manifests.preflight.findings import Acceptance
-from sealift_manifests.sizes import human
 from sealift_manifests.sums import SUMS_NAME
 from sealift_manifests.trust import Accepted, check_signatures
 from sealift_manifests.verify import verify_outline
 
-from sealift_installer import releases, space, store, trees
+from sealift_installer import durable, journal, releases, space, store, trees
+from sealift_installer.apply import apply, settle, stack_digests
 from sealift_installer.compose import Compose
+from sealift_installer.containers import require_unmounted
 from sealift_installer.delta import require_base, with_base
 from sealift_installer.engine import EngineFacts
 from sealift_installer.host import Host
@@ -35,11 +35,10 @@ from sealift_installer.image_recovery import Recovery
 from sealift_installer.images import (
     PRESENT,
     image_state,
-    load_image,
     prove_image,
     refuse_other,
-    remove_image,
 )
+from sealift_installer.layout import Layout
 from sealift_installer.measure import bad_contents
 from sealift_installer.nvidia_tables import tables_for
 from sealift_installer.plan import HostState, InstallPlan, plan_install
@@ -52,7 +51,8 @@ from sealift_installer.preflight import (
     surveys_in,
     tell,
 )
-from sealift_installer.volumes import ensure_volume, volume_fault
+from sealift_installer.slot import Slot
+from sealift_installer.volumes import volume_fault
 
 
 @dataclass(frozen=True)
@@ -60,13 +60,14 @@ class InstallOptions:
     """How to install. `repair` re-measures what is staged and replaces what is bad.
 
     `downgrade_reason` permits a lower serial than this host has had; `acceptance`
-    takes fails of the preflight on.
+    takes fails of the preflight on. With `swap` the media may come one by one.
     """
 
     named: NamedKeys
     repair: bool = False
     downgrade_reason: Optional[str] = None
     acceptance: Acceptance = NONE_ACCEPTED
+    swap: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,8 @@ class Installed:
 def install(host: Host, places: Sequence[str], options: InstallOptions) -> Installed:
     """Bring the host to the bundle at these places."""
     trust = trust_to_install(host.layout, options.named)
-    with Media(places) as media:
-        bundle = with_base(host.layout, open_bundle(media, trust, host.now()))
+    with Slot(host, places, trust, swap=options.swap) as slot:
+        bundle = slot.bundle
         host.report.step(_introduction(bundle))
         for doubt in bundle.doubts:
             host.report.step(f"set aside: {doubt}")
@@ -96,28 +97,48 @@ def install(host: Host, places: Sequence[str], options: InstallOptions) -> Insta
         facts = host.engine_for(bundle.manifest)
         plan = make_plan(host, bundle, facts, repair=False)
         verdict = _judge(host, bundle, plan, options)
-        check_before(host, bundle, plan, facts)
-        with host.locked():
+        check_before(host, bundle, plan, facts, swap=options.swap)
+        with host.locked(), durable.failures_told(host.layout.state):
             _check_again(host, bundle, options)
-            bundle = with_base(host.layout, bundle)
+            bundle = slot.bundle = with_base(host.layout, bundle)
             plan = make_plan(host, bundle, facts, repair=options.repair)
-            check_before(host, bundle, plan, facts)
+            journal.sweep(host.layout, (content.digest for content in plan.contents))
+            taken_back = check_before(host, bundle, plan, facts, swap=options.swap)
             path = host.layout.release(bundle.manifest, bundle.root)
+            if facts and plan.write_release and os.path.isdir(path):
+                require_unmounted(host.engine, path, host.layout.state)
             reason = options.downgrade_reason
             extra = {"downgrade_reason": reason} if reason else {}
             if not plan.is_empty:
                 # Before the work: what is begun must be answered for, finished or not.
                 host.log("install-begun", bundle.manifest, root=bundle.root, **extra)
                 record = partial(_record, host, bundle, facts, verdict)
-                apply(host, bundle, plan, record, facts)
+                apply(host, slot, plan, record, taken_back)
             # Also when all is there: a run may have been cut off before this.
-            remember(host.layout, options.named, bundle.accepted)
+            _put_in_use(host.layout, bundle, options, plan)
             if releases.is_new_serial(host.layout, bundle) or not plan.is_empty:
                 extra.update(accepted_fact(verdict))
                 host.log("install", bundle.manifest, root=bundle.root, **extra)
             # Last: with a new serial, a run that was cut off is logged by the next.
             releases.write_serial(host.layout, bundle)
             return Installed(bundle, plan, path, verdict)
+
+
+def _put_in_use(
+    layout: Layout, bundle: Bundle, options: InstallOptions, plan: InstallPlan
+) -> None:
+    """Switch to the release, when all that it needs is durable.
+
+    The keys go first: without them a release in use could not be audited.
+    """
+    if releases.is_new_serial(layout, bundle) or not plan.is_empty:
+        settle(layout, bundle)
+    remember(layout, options.named, bundle.accepted)
+    name = bundle.manifest.name
+    if plan.switch:
+        path = layout.release(bundle.manifest, bundle.root)
+        releases.switch(layout, name, path)
+    durable.sync_directory(os.path.dirname(layout.current(name)))
 
 
 def _judge(
@@ -175,27 +196,44 @@ def make_plan(
         volumes=_volumes(host, bundle) if facts else frozenset(),
         images=_images(host, bundle, measure=repair) if facts else frozenset(),
         has_engine=facts is not None,
-        has_release=releases.is_whole(layout, bundle, compare=repair),
+        has_release=_has_release(layout, bundle, compare=repair),
         current=releases.current_path(layout, manifest.name),
         release=os.path.realpath(path),
     )
     return plan_install(manifest, state)
 
 
+def _has_release(layout: Layout, bundle: Bundle, *, compare: bool) -> bool:
+    stack = bundle.manifest.stack
+    digests = [file.digest for file in stack.files] if stack and compare else []
+    numbers = [n for d in digests for n in bundle.index.contents[d].chunks]
+    # What cannot be compared yet, for its medium comes later, is written again.
+    here = all(map(bundle.is_at_hand, numbers))
+    return here and releases.is_whole(layout, bundle, compare=compare)
+
+
 def check_before(
-    host: Host, bundle: Bundle, plan: InstallPlan, facts: Optional[EngineFacts]
-) -> None:
+    host: Host,
+    bundle: Bundle,
+    plan: InstallPlan,
+    facts: Optional[EngineFacts],
+    *,
+    swap: bool,
+) -> Dict[str, Recovery]:
     """Raise for what would stop the plan half-way and can be known before it.
 
-    That is a damaged small file or a pack that is not there, a release that a delta
-    builds on, or a file system that cannot take what will be written.
+    That is a damaged small file or, without `swap`, a pack that is not there, a
+    release that a delta builds on, or a file system that cannot take what will be
+    written. Returns how images get the layers that a delta leaves out, by name.
     """
     if plan.is_empty:
-        return
+        return {}
     taken_back = require_base(host.layout, host.engine, bundle, plan, facts)
-    verify_outline(bundle, needed_contents(bundle, plan))
-    block = space.probe(host.layout.state).block
-    needs = [space.weights_need(host.layout.state, plan.contents, plan.trees, block)]
+    if swap:
+        verify_outline(bundle, ())
+    else:
+        _require_packs(bundle, plan)
+    needs = [_weights_need(host.layout, plan)]
     if facts and facts.is_local and os.path.isdir(facts.root_dir):
         needs += [
             space.recovery_need(facts.root_dir, image, taken_back[image.name])
@@ -206,16 +244,31 @@ def check_before(
     space.check_space(needs)
     if bundle.manifest.stack:
         require_compose(host)
+    return taken_back
 
 
 def needed_contents(bundle: Bundle, plan: InstallPlan) -> FrozenSet[Digest]:
     """Return the contents that the plan reads from the media."""
-    stack = bundle.manifest.stack
     needed = {content.digest for content in plan.contents}
     needed.update(blob.digest for image in plan.images for blob in image.blobs)
-    if stack and plan.write_release:
-        needed.update(file.digest for file in stack.files)
-    return frozenset(needed)
+    return frozenset(needed) | stack_digests(bundle, plan)
+
+
+def _require_packs(bundle: Bundle, plan: InstallPlan) -> None:
+    try:
+        verify_outline(bundle, needed_contents(bundle, plan))
+    except PayloadError as error:
+        raise PayloadError(
+            error.message,
+            hint=f"{error.hint} With one slot for several media, add --swap.",
+        ) from error
+
+
+def _weights_need(layout: Layout, plan: InstallPlan) -> space.Need:
+    block = space.probe(layout.state).block
+    need = space.weights_need(layout.state, plan.contents, plan.trees, block)
+    # What a run that was cut off has written is used, or makes room.
+    return replace(need, size=max(0, need.size - journal.allocated(layout)))
 
 
 def require_compose(host: Host) -> None:
@@ -224,54 +277,6 @@ def require_compose(host: Host) -> None:
         Compose.find(host.engine)
     except StartError as error:
         raise PreflightError(error.message, hint=error.hint) from error
-
-
-def apply(
-    host: Host,
-    bundle: Bundle,
-    plan: InstallPlan,
-    record: Callable[[], releases.ReleaseRecord],
-    facts: Optional[EngineFacts] = None,
-) -> None:
-    """Carry out the plan, weights first, the switch last."""
-    layout, report, manifest = host.layout, host.report, bundle.manifest
-    if plan.contents:
-        with report.progress("staging weights", plan.weight_bytes) as progress:
-            store.stage(layout, bundle, plan.contents, progress)
-    for model in plan.trees:
-        trees.build_tree(layout, model)
-        report.step(f"model {model.name}: {human(model.size)} at {layout.tree(model)}")
-    for model in plan.volumes:
-        name = volume_name(manifest.name, model.name, model.tree)
-        labels = {"sealift.bundle": manifest.name, "sealift.model": model.name}
-        ensure_volume(host.engine, name, layout.tree(model), labels)
-        report.step(f"volume {name}: read-only, for model {model.name}")
-    taken_back = require_base(layout, host.engine, bundle, plan, facts)
-    for image in plan.images:
-        _load(host, bundle, image, taken_back.get(image.name))
-    if plan.write_release:
-        releases.write_release(layout, bundle, record())
-    if plan.switch:
-        path = layout.release(manifest, bundle.root)
-        releases.switch(layout, manifest.name, path)
-
-
-def _load(
-    host: Host, bundle: Bundle, image: ImageEntry, recovery: Optional[Recovery]
-) -> None:
-    """Load an image. One that is there was found damaged: the engine would keep it."""
-    engine = host.engine
-    size = recovery.archive_size(image) if recovery else image.size
-    replaced = remove_image(engine, image)
-    with host.report.progress(f"loading image {image.name}", size) as progress:
-        load_image(engine, image, bundle.read_content, progress, recovery)
-    faults = audit_image(host.engine, image) if replaced else []
-    if faults:
-        raise ImageLoadError(
-            f"the engine kept damaged layers of image {image.name}: {faults[0]}",
-            hint="Other images hold them as well. Remove those that have the layers "
-            "of this one (`docker images --all`), then run this again.",
-        )
 
 
 def _introduction(bundle: Bundle) -> str:

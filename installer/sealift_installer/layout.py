@@ -5,6 +5,7 @@ state directory (default /var/lib/sealift):
     volumes/<model>/<digest>/    the tree that a container mounts
     releases/<bundle>/<version>-<root>/   the signed files and the stack
     current/<bundle>             a link to the release in use
+    history/<bundle>             which releases were in use before, and came up last
     serials/<bundle>             the highest serial this host has had
     journal/                     files that are not whole yet
     ledger.jsonl                 what was done, each line bound to the one before
@@ -87,6 +88,10 @@ class Layout:
     def current(self, bundle: str) -> str:
         """Return the link to the release in use."""
         return os.path.join(self.state, "current", bundle)
+
+    def history(self, bundle: str) -> str:
+        """Return the file that keeps which releases were in use before."""
+        return os.path.join(self.state, "history", bundle)
 
     def serial(self, bundle: str) -> str:
         """Return the file that keeps the highest serial."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, Iterator, Tuple
 
 from sealift_manifests import strictjson
 from sealift_manifests.digests import digest_of
@@ -17,6 +18,12 @@ from sealift_manifests.errors import ManifestError
 
 from sealift_installer import durable
 from sealift_installer.layout import Layout
+
+SWEEP = "sweep"
+"""All that cut-off runs left was removed: no install is unfinished then."""
+
+TIDY = "tidy"
+"""As much was removed as leaves unfinished installs what they go on from."""
 
 _START = "sha256:" + 64 * "0"
 
@@ -42,6 +49,8 @@ def append(layout: Layout, event: str, now: datetime, **facts: Any) -> None:
         os.ftruncate(fd, len(whole))
         durable.write_all(fd, strictjson.dump_line(entry))
         os.fsync(fd)
+        if not whole:
+            durable.sync_directory(os.path.dirname(layout.ledger))
     finally:
         os.close(fd)
 
@@ -63,16 +72,53 @@ def first_broken_line(data: bytes) -> int:
 
 def last_entry(layout: Layout, bundle: str, events: Tuple[str, ...]) -> Dict[str, Any]:
     """Return the last readable line about a bundle with one of these events, or {}."""
+    last: Dict[str, Any] = {}
+    for entry in _entries(layout):
+        if entry.get("bundle") == bundle and entry.get("event") in events:
+            last = entry
+    return last
+
+
+@dataclass(frozen=True)
+class Begun:
+    """An install that was begun and not finished: its bundle, and when it began."""
+
+    bundle: str
+    version: str
+    time: str
+
+    def __str__(self) -> str:
+        """Return it in one line, for people."""
+        return f"{self.bundle} {self.version}, begun {self.time}"
+
+
+def unfinished_installs(layout: Layout) -> Tuple[Begun, ...]:
+    """Return the installs that were begun, and neither finished nor cleared away."""
+    begun: Dict[Tuple[str, str], Begun] = {}
+    for entry in _entries(layout):
+        bundle, root = str(entry.get("bundle")), str(entry.get("root"))
+        if entry.get("event") == "install-begun":
+            version, time = str(entry.get("version")), str(entry.get("time"))
+            begun[bundle, root] = Begun(bundle, version, time)
+        elif entry.get("event") == "install":
+            begun.pop((bundle, root), None)
+        elif entry.get("event") == "uninstall":
+            begun = {key: one for key, one in begun.items() if key[0] != bundle}
+        elif entry.get("event") == SWEEP:
+            begun = {}
+    return tuple(begun.values())
+
+
+def _entries(layout: Layout) -> Iterator[Dict[str, Any]]:
+    """Yield the readable lines; `first_broken_line` tells of others."""
     data = _whole_lines(durable.read_file(layout.ledger) or b"")
-    for line in reversed(data.splitlines()):
+    for line in data.splitlines():
         try:
             entry = strictjson.load(line, layout.ledger)
         except ManifestError:
-            continue  # `first_broken_line` tells of it.
-        found = entry if isinstance(entry, dict) else {}
-        if found.get("bundle") == bundle and found.get("event") in events:
-            return found
-    return {}
+            continue
+        if isinstance(entry, dict):
+            yield entry
 
 
 def _whole_lines(data: bytes) -> bytes:

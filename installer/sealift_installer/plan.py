@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import FrozenSet, Optional, Tuple
 
-from sealift_manifests.digests import Digest
 from sealift_manifests.index import Content
 from sealift_manifests.model import ImageEntry, Manifest, ModelEntry
 
@@ -61,14 +60,4 @@ def plan_install(manifest: Manifest, host: HostState) -> InstallPlan:
         images=tuple(i for i in manifest.images if i.name not in host.images),
         write_release=not host.has_release,
         switch=host.current != host.release,
-    )
-
-
-def digests_in_use(manifests: Tuple[Manifest, ...]) -> FrozenSet[Digest]:
-    """Return the digests of all model files that these manifests need."""
-    return frozenset(
-        file.digest
-        for manifest in manifests
-        for model in manifest.models
-        for file in model.files
     )

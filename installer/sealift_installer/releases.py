@@ -25,6 +25,7 @@ from sealift_manifests.sums import SUMS_NAME
 from sealift_manifests.trust import Trust
 
 from sealift_installer import durable
+from sealift_installer.history import note_left
 from sealift_installer.layout import Layout
 from sealift_installer.trees import walk
 
@@ -68,6 +69,16 @@ class Release:
                 hint="Run `audit`; then install the bundle again with --repair.",
             )
         return data
+
+    @property
+    def name(self) -> str:
+        """The name of its directory: the version and the short root."""
+        return os.path.basename(self.path)
+
+    @property
+    def title(self) -> str:
+        """What people call it: bundle and version."""
+        return f"{self.manifest.name} {self.manifest.version}"
 
     @property
     def compose_file(self) -> Optional[str]:
@@ -155,11 +166,18 @@ def _write_stack(bundle: Bundle, folder: str) -> None:
         durable.sync_directory(os.path.dirname(path))
 
 
-def switch(layout: Layout, bundle: str, path: str) -> None:
-    """Make a release the one in use, in one step."""
-    link = layout.current(bundle)
+def switch(layout: Layout, bundle: str, path: str, *, remember: bool = True) -> None:
+    """Make a release the one in use, in one step; what was in use before is noted.
+
+    Without `remember` it is not: nobody should go back to one that did not come up.
+    """
+    link, before = layout.current(bundle), current_path(layout, bundle)
+    if remember and before and before != os.path.realpath(path):
+        installed = release_names(layout, bundle)
+        note_left(layout, bundle, os.path.basename(before), installed)
     durable.make_directories(os.path.dirname(link))
-    durable.replace_link(link, os.path.relpath(path, os.path.dirname(link)))
+    folder = os.path.realpath(os.path.dirname(link))
+    durable.replace_link(link, os.path.relpath(os.path.realpath(path), folder))
 
 
 def current_path(layout: Layout, bundle: str) -> Optional[str]:
@@ -180,16 +198,18 @@ def installed_bundles(layout: Layout) -> Tuple[str, ...]:
 
 def releases_of(layout: Layout, bundle: str) -> Tuple[Release, ...]:
     """Return all whole releases of a bundle on this host."""
-    folder = os.path.join(layout.releases, bundle)
-    names = _release_names(layout, bundle)
+    folder = os.path.realpath(os.path.join(layout.releases, bundle))
+    names = release_names(layout, bundle)
     return tuple(read_release(os.path.join(folder, name)) for name in names)
 
 
-def _release_names(layout: Layout, bundle: str) -> Tuple[str, ...]:
+def release_names(layout: Layout, bundle: str) -> Tuple[str, ...]:
+    """Return the names of the directories of a bundle's whole releases."""
     folder = os.path.join(layout.releases, bundle)
     if not os.path.isdir(folder):
         return ()
-    return tuple(sorted(n for n in os.listdir(folder) if not n.startswith(".")))
+    names = (name for name in os.listdir(folder) if not name.startswith("."))
+    return tuple(sorted(n for n in names if os.path.isdir(os.path.join(folder, n))))
 
 
 def bundles_with_releases(layout: Layout) -> Tuple[str, ...]:
@@ -197,7 +217,7 @@ def bundles_with_releases(layout: Layout) -> Tuple[str, ...]:
     if not os.path.isdir(layout.releases):
         return ()
     names = filter(is_label, os.listdir(layout.releases))
-    return tuple(sorted(name for name in names if _release_names(layout, name)))
+    return tuple(sorted(name for name in names if release_names(layout, name)))
 
 
 def all_releases(layout: Layout) -> Tuple[Release, ...]:
@@ -208,6 +228,12 @@ def all_releases(layout: Layout) -> Tuple[Release, ...]:
 
 def choose(layout: Layout, bundle: Optional[str]) -> Release:
     """Return the release in use of the named bundle, or of the only one there is."""
+    name = choose_name(layout, bundle)
+    return read_release(os.path.realpath(layout.current(name)))
+
+
+def choose_name(layout: Layout, bundle: Optional[str]) -> str:
+    """Return the name of the bundle that is meant; its release may be damaged."""
     names = installed_bundles(layout)
     if bundle is None and len(names) == 1:
         bundle = names[0]
@@ -219,7 +245,7 @@ def choose(layout: Layout, bundle: Optional[str]) -> Release:
             hint="Give the name of an installed bundle, or the --state-dir it was "
             "installed with.",
         )
-    return read_release(os.path.realpath(layout.current(bundle)))
+    return bundle
 
 
 def read_release(path: str) -> Release:

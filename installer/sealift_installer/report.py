@@ -7,32 +7,54 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from contextlib import contextmanager
-from typing import Any, Callable, Dict, Iterator, TextIO
+from typing import Any, Dict, Iterator, Optional, TextIO
 
 from sealift_manifests.errors import SealiftError
-from sealift_manifests.sizes import human
 
 from sealift_installer.engine import printable
-
-_TERMINAL_INTERVAL = 0.2
-_PLAIN_INTERVAL = 10.0
+from sealift_installer.progress import AUTO, JSON, Meter, json_line
 
 
 class Report:
-    """Speaks to the operator; with `as_json` only the result is said, as JSON."""
+    """Speaks to the operator; with `as_json` only the result is said, as JSON.
+
+    `style` is how steps and progress are shown; JSON lines of them are shown also
+    beside a result in JSON, for they go another way.
+    """
 
     def __init__(
-        self, *, as_json: bool, out: TextIO = sys.stdout, err: TextIO = sys.stderr
+        self,
+        *,
+        as_json: bool,
+        style: str = AUTO,
+        out: TextIO = sys.stdout,
+        err: TextIO = sys.stderr,
     ) -> None:
         self._as_json = as_json
+        self._style = style
         self._out = out
         self._err = err
+        self._meter: Optional[Meter] = None
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether there is somebody to ask, on a terminal."""
+        return sys.stdin.isatty() and not self._as_json and self._style != JSON
+
+    def ask(self, text: str) -> Optional[str]:
+        """Return the line that was typed, without its end; None if there is no more."""
+        print(_plain(text), end=" ", file=self._err, flush=True)
+        line = sys.stdin.readline()
+        return line.strip() if line else None
 
     def step(self, text: str) -> None:
         """Say what is being done or was found."""
-        if not self._as_json:
+        if self._style == JSON:
+            self._say_event("step", text=text)
+        elif not self._as_json:
+            if self._meter:
+                self._meter.leave_line()
             print(_plain(text), file=self._err, flush=True)
 
     def result(self, command: str, text: str, facts: Dict[str, Any]) -> None:
@@ -44,17 +66,19 @@ class Report:
 
     def failure(self, command: str, error: SealiftError, facts: Dict[str, Any]) -> None:
         """Say why the command failed and what to do next."""
+        details = {
+            "slug": error.slug,
+            "exit_code": error.exit_code,
+            "message": error.message,
+            "hint": error.hint,
+        }
+        if self._style == JSON:
+            self._say_event("error", **details)
         if self._as_json:
-            details = {
-                "slug": error.slug,
-                "exit_code": error.exit_code,
-                "message": error.message,
-                "hint": error.hint,
-            }
             self._print_json(
                 {"command": command, "ok": False, "error": details, **facts}
             )
-        else:
+        elif self._style != JSON:
             print(
                 f"sealift-installer {command}: {_plain(error.message)}\n"
                 f"  {_plain(error.hint)}\n"
@@ -63,66 +87,34 @@ class Report:
                 flush=True,
             )
 
+    def interrupted(self, again: str) -> None:
+        """Say that the command was stopped, and the line to continue."""
+        if self._style == JSON:
+            self._say_event("interrupted", **{"continue": again})
+        else:
+            self.step(f"\ninterrupted; what is verified is kept. To continue:\n{again}")
+
     @contextmanager
-    def progress(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Give a function to be told of bytes done; shows bytes, rate and time left."""
-        meter = _Meter(label, total, self._err)
-        if self._as_json:
-            yield lambda size: None
-            return
+    def progress(self, task: str, total: int) -> Iterator[Meter]:
+        """Give a meter to be told of bytes done; shows bytes, rate and time left."""
+        shown = self._style == JSON or not self._as_json
+        meter = Meter(task, total, self._err if shown else None, self._style)
+        self._meter = meter
         try:
-            yield meter.add
+            yield meter
         except BaseException:
-            meter.stop()
+            meter.leave_line()
             raise
+        finally:
+            self._meter = None
         meter.finish()
+
+    def _say_event(self, event: str, **facts: Any) -> None:
+        self._err.write(json_line(event, **facts))
+        self._err.flush()
 
     def _print_json(self, value: Dict[str, Any]) -> None:
         print(json.dumps(value, indent=1, sort_keys=True), file=self._out, flush=True)
-
-
-class _Meter:
-    def __init__(self, label: str, total: int, stream: TextIO) -> None:
-        self._label = label
-        self._total = total
-        self._stream = stream
-        self._terminal = stream.isatty()
-        self._interval = _TERMINAL_INTERVAL if self._terminal else _PLAIN_INTERVAL
-        self._done = 0
-        self._start = self._shown = time.monotonic()
-
-    def add(self, size: int) -> None:
-        self._done += size
-        now = time.monotonic()
-        if now - self._shown < self._interval:
-            return
-        self._shown = now
-        rate = self._done / (now - self._start)
-        left = max(0, self._total - self._done) / max(rate, 1)
-        text = (
-            f"{self._label}: {human(self._done)} of {human(self._total)}, "
-            f"{human(int(rate))}/s, {left:.0f} s left"
-        )
-        if self._terminal:
-            self._stream.write(f"\r{text}\x1b[K")
-        else:
-            self._stream.write(text + "\n")
-        self._stream.flush()
-
-    def finish(self) -> None:
-        seconds = time.monotonic() - self._start
-        rate = human(int(self._done / max(seconds, 1e-3)))
-        start = "\r" if self._terminal else ""
-        end = "\x1b[K\n" if self._terminal else "\n"
-        self._stream.write(
-            f"{start}{self._label}: {human(self._done)} in {seconds:.1f} s ({rate}/s)"
-            + end
-        )
-        self._stream.flush()
-
-    def stop(self) -> None:
-        if self._terminal:
-            self._stream.write("\n")
 
 
 def _plain(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Any, Dict, Optional, Tuple
 
@@ -14,8 +13,10 @@ from sealift_manifests.trust import Trust
 
 from sealift_installer import ledger
 from sealift_installer.audit import audit
-from sealift_installer.compose import Compose, Project
-from sealift_installer.health import ServiceState, project_state, wait_healthy
+from sealift_installer.compose import Compose
+from sealift_installer.fallback import fall_back, find_served
+from sealift_installer.health import ServiceState, project_state
+from sealift_installer.history import note_started
 from sealift_installer.host import Host
 from sealift_installer.layout import Layout
 from sealift_installer.nvidia_tables import tables_for
@@ -28,7 +29,8 @@ from sealift_installer.preflight import (
     surveys_in,
     tell,
 )
-from sealift_installer.releases import STACK_FOLDER, Release
+from sealift_installer.releases import Release
+from sealift_installer.stack import Starter, project_of
 
 DEFAULT_WAIT = 1800
 """Seconds to wait for health: loading a large model takes many minutes."""
@@ -36,32 +38,26 @@ DEFAULT_WAIT = 1800
 
 @dataclass(frozen=True)
 class StartOptions:
-    """How to start: `deep` reads image layers, `wait` is in seconds."""
+    """How to start: `deep` reads image layers, `wait` is in seconds.
+
+    `fallback`: when a new release does not come up, the one before is started again.
+    """
 
     deep: bool = False
     wait: int = DEFAULT_WAIT
     acceptance: Acceptance = NONE_ACCEPTED
-
-
-def project_of(release: Release) -> Project:
-    """Return the Compose project of a release; raise StartError without a stack."""
-    file = release.compose_file
-    if file is None:
-        raise StartError(
-            f"{release.manifest.name} has no stack: there is nothing to start or stop",
-            hint="Its weights are staged; see `status` for where they lie.",
-        )
-    # Compose reads `.env`, and starts relative paths, from here: a place that the
-    # audit knows every file of.
-    folder = os.path.join(release.path, STACK_FOLDER)
-    return Project(project_name(release.manifest.name), file, folder)
+    fallback: bool = True
 
 
 def start(
     host: Host, release: Release, trust: Trust, options: StartOptions
 ) -> Tuple[Verdict, Tuple[ServiceState, ...]]:
-    """Audit, look at the host, then bring the stack up and wait for its health."""
-    project, manifest = project_of(release), release.manifest
+    """Audit, look at the host, then bring the stack up and wait for its health.
+
+    Raises FellBackError when it did not come up and the release before serves again.
+    """
+    project_of(release)
+    manifest = release.manifest
     with host.locked():
         # What is cheap to know is said before hours are spent on hashing.
         host.engine_for(manifest)
@@ -73,12 +69,18 @@ def start(
         surveys = surveys_in(manifest, release.document)
         grounds = Grounds(tables_for(host), options.acceptance, surveys)
         verdict = judge_gpus(host, manifest, grounds)
-        verdict.require(f"{manifest.name} {manifest.version}")
+        verdict.require(release.title)
         tell(host, verdict)
-        compose.up(project, [image.reference for image in manifest.images])
-        services = [s.name for s in manifest.stack.services] if manifest.stack else []
-        host.report.step(f"waiting for {', '.join(services)} (up to {options.wait} s)")
-        states = wait_healthy(host.engine, project.name, services, options.wait)
+        before = find_served(host, manifest.name) if options.fallback else None
+        starter = Starter(host, compose, options.wait)
+        try:
+            states = starter.bring_up(release)
+        except StartError as error:
+            host.log("start-failed", manifest)
+            if before is None:
+                raise
+            raise fall_back(starter, trust, release, before, error) from error
+        note_started(host.layout, manifest.name, release.name)
         host.log("start", manifest, **accepted_fact(verdict))
         return verdict, states
 

@@ -1,110 +1,101 @@
-"""Remove a bundle from the host: only what Sealift made, only what no other needs.
-
-The releases go last, for they say what else there is: an uninstall that was cut off
-is finished by running it again. The serials, the ledger and the trusted keys stay.
-"""
+"""Remove a bundle from the host, or one of its releases that is not in use."""
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
-from typing import List, Set, Tuple
+from dataclasses import replace
 
-from sealift_manifests.errors import NotInstalledError
-from sealift_manifests.model import Manifest
-from sealift_manifests.names import project_name, volume_name
+from sealift_manifests.errors import InUseError, NotInstalledError
+from sealift_manifests.names import project_name
 
-from sealift_installer import durable, releases, store
+from sealift_installer import durable, releases
+from sealift_installer.beside import Beside, beside_needed
 from sealift_installer.compose import Compose
 from sealift_installer.health import is_there
 from sealift_installer.host import Host
-from sealift_installer.images import remove_image
-from sealift_installer.plan import digests_in_use
+from sealift_installer.ledger import SWEEP, TIDY, unfinished_installs
+from sealift_installer.leftovers import Leftovers, find_leftovers, sweep
 from sealift_installer.releases import Release
-from sealift_installer.running import project_of
-from sealift_installer.volumes import remove_volume
-
-
-@dataclass(frozen=True)
-class Removed:
-    """What an uninstall took away; `freed` is in bytes of weights."""
-
-    releases: Tuple[str, ...]
-    images: Tuple[str, ...]
-    volumes: Tuple[str, ...]
-    freed: int
+from sealift_installer.removal import (
+    Removed,
+    hindrances,
+    remove_releases,
+    require_unused,
+    users,
+)
+from sealift_installer.stack import project_of
+from sealift_installer.standing import standing_of
+from sealift_installer.things import things_of
 
 
 def uninstall(host: Host, bundle: str) -> Removed:
-    """Take the bundle's containers, volumes, images, trees and weights away."""
+    """Take the bundle's containers, volumes, images, trees and weights away.
+
+    Raises InUseError, before anything is touched, when containers of others use them.
+    """
     with host.locked():
-        if bundle not in releases.bundles_with_releases(host.layout):
-            raise NotInstalledError(
-                f"{bundle} is not installed below {host.layout.state}",
-                hint="See `status` for what is installed, or give its --state-dir.",
-            )
-        gone = releases.releases_of(host.layout, bundle)
-        kept = tuple(
-            release.manifest
-            for release in releases.all_releases(host.layout)
-            if release.manifest.name != bundle
-        )
-        images, volumes = _leave_engine(host, gone, kept)
+        _require_installed(host, bundle)
+        every = releases.all_releases(host.layout)
+        gone = [release for release in every if release.manifest.name == bundle]
+        kept = [release for release in every if release.manifest.name != bundle]
+        needed = things_of(host.layout, kept)
+        going = things_of(host.layout, gone).without(needed)
+        found = beside_needed(host, [standing_of(host.layout, bundle)])
+        all_of_them = found.containers if found else ()
+        others = [c for c in all_of_them if c.project != project_name(bundle)]
+        for release in gone:
+            require_unused(release, users(host.layout, release, going, others))
+        if found is not None:
+            _stop(host, gone[-1])
         durable.remove_file(host.layout.current(bundle))
-        _remove_trees(host, gone, kept)
-        freed = _remove_contents(host, kept)
-        host.log("uninstall", gone[-1].manifest)
-        durable.discard_directory(os.path.join(host.layout.releases, bundle))
-        durable.remove_empty_parents(host.layout.releases, host.layout.state)
-        return Removed(tuple(r.manifest.version for r in gone), images, volumes, freed)
+        removed = remove_releases(host, gone, kept, found, "uninstall")
+        swept = _sweep(host, find_leftovers(host.layout, needed, others))
+        return replace(removed, freed=removed.freed + swept)
 
 
-def _leave_engine(
-    host: Host, gone: Tuple[Release, ...], kept: Tuple[Manifest, ...]
-) -> Tuple[Tuple[str, ...], Tuple[str, ...]]:
-    if not any(release.record.engine for release in gone):
-        return (), ()
-    host.engine.facts()
-    _stop(host, gone[-1])
-    shared = {image.reference for manifest in kept for image in manifest.images}
-    images: List[str] = []
-    volumes: List[str] = []
-    for release in gone:
-        for model in release.manifest.models:
-            name = volume_name(release.manifest.name, model.name, model.tree)
-            if name not in volumes:
-                remove_volume(host.engine, name)
-                volumes.append(name)
-        for image in release.manifest.images:
-            ours = image.reference not in shared and image.reference not in images
-            if ours and remove_image(host.engine, image):
-                images.append(image.reference)
-    return tuple(images), tuple(volumes)
+def uninstall_release(host: Host, bundle: str, wanted: str) -> Removed:
+    """Take one release away, named by its version or its root.
+
+    Raises InUseError for the release in use, and for one that containers use.
+    """
+    with host.locked():
+        _require_installed(host, bundle)
+        standing = standing_of(host.layout, bundle)
+        release = standing.find(wanted)
+        if release is standing.current:
+            raise InUseError(
+                f"{release.title} ({release.name}) is the release in use",
+                hint="Roll back or install another one first; or uninstall the whole "
+                "bundle, without --release.",
+            )
+        every = releases.all_releases(host.layout)
+        kept = [each for each in every if each.path != release.path]
+        going = things_of(host.layout, [release])
+        going = going.without(things_of(host.layout, kept))
+        found = beside_needed(host, [standing])
+        reasons = hindrances(host.layout, release, going, found or Beside())
+        require_unused(release, reasons)
+        return remove_releases(host, [release], kept, found, "uninstall-release")
+
+
+def _sweep(host: Host, left: Leftovers) -> int:
+    """Remove what is left over, but not what installs of others go on from."""
+    begun = unfinished_installs(host.layout)
+    if begun and left.work:
+        names = "; ".join(map(str, begun))
+        host.report.step(f"stays, for it is not finished: the install of {names}")
+        left = left.without_work()
+    return sweep(host, left, TIDY if begun else SWEEP) if left.paths else 0
+
+
+def _require_installed(host: Host, bundle: str) -> None:
+    if bundle not in releases.bundles_with_releases(host.layout):
+        raise NotInstalledError(
+            f"{bundle} is not installed below {host.layout.state}",
+            hint="See `status` for what is installed, or give its --state-dir.",
+        )
 
 
 def _stop(host: Host, release: Release) -> None:
     name = project_name(release.manifest.name)
     if release.manifest.stack and is_there(host.engine, name):
         Compose.find(host.engine).down(project_of(release))
-
-
-def _remove_trees(
-    host: Host, gone: Tuple[Release, ...], kept: Tuple[Manifest, ...]
-) -> None:
-    needed = {host.layout.tree(m) for manifest in kept for m in manifest.models}
-    for release in gone:
-        for model in release.manifest.models:
-            tree = host.layout.tree(model)
-            if tree not in needed:
-                durable.discard_directory(tree)
-                durable.remove_empty_parents(os.path.dirname(tree), host.layout.state)
-
-
-def _remove_contents(host: Host, kept: Tuple[Manifest, ...]) -> int:
-    used: Set[str] = set(digests_in_use(kept))
-    freed = 0
-    for path in store.unused_contents(host.layout, used):
-        freed += os.lstat(path).st_size
-        durable.remove_file(path)
-        durable.remove_empty_parents(os.path.dirname(path), host.layout.state)
-    return freed

@@ -6,12 +6,16 @@ them, and removing the volume leaves them there.
 
 from __future__ import annotations
 
+import json
 import os
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 from sealift_manifests.errors import EngineError, StagingError
 
 from sealift_installer.engine import Engine, EngineRefusedError, name_in_path, printable
+
+BUNDLE_LABEL = "sealift.bundle"
+"""The label of a volume that says which bundle it was made for."""
 
 
 def ensure_volume(
@@ -55,6 +59,18 @@ def volume_fault(engine: Engine, name: str, device: str) -> Optional[str]:
     if _place(found) != _options(device):
         return f"volume {name} leads to {_shown(found)}, not read-only to {device}"
     return None
+
+
+def made_volumes(engine: Engine, root: str) -> Tuple[str, ...]:
+    """Return the volumes that Sealift made and that lead to a place below `root`."""
+    filters = json.dumps({"label": [BUNDLE_LABEL]})
+    found = engine.get("/volumes", filters=filters) or {}
+    names = []
+    for volume in found.get("Volumes") or []:
+        device = (_place(volume) or {}).get("device")
+        if device and str(device).startswith(root + os.sep):
+            names.append(str(volume["Name"]))
+    return tuple(sorted(names))
 
 
 def remove_volume(engine: Engine, name: str) -> None:

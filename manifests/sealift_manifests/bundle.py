@@ -7,7 +7,7 @@ before it is decoded. What a delta leaves out comes from the base that it is giv
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import (
     Dict,
@@ -21,6 +21,7 @@ from typing import (
 )
 
 from sealift_manifests.codecs import RAW, decode
+from sealift_manifests.consistency import check_consistent
 from sealift_manifests.digests import Digest, digest_of
 from sealift_manifests.errors import (
     BaseMissingError,
@@ -37,7 +38,6 @@ from sealift_manifests.patch import Patch, open_patch
 from sealift_manifests.rebuild import Rebuilder
 from sealift_manifests.roots import find_root
 from sealift_manifests.sums import SUMS_NAME, parse_sums
-from sealift_manifests.trees import format_listing
 from sealift_manifests.trust import Accepted, Trust
 
 MANIFEST_NAME = "manifest.json"
@@ -86,10 +86,14 @@ class PlainSource(Protocol):
 
 
 class BadCopy(NamedTuple):
-    """A file on a medium that could not give chunk `number` as it was signed."""
+    """A file on a medium that could not give chunk `number` as it was signed.
+
+    `is_changed`: it gave other bytes. Otherwise they could not be read.
+    """
 
     file: MediaFile
     number: int
+    is_changed: bool
 
 
 @dataclass(frozen=True)
@@ -190,11 +194,12 @@ class Bundle:
                 file.read_into(target, chunk.offset)
             except PayloadError as error:
                 errors.append(error)
+                self.bad_copies.append(BadCopy(file, number, is_changed=False))
             else:
                 if digest_of(target) == chunk.stored_digest:
                     return
                 errors.append(damaged_chunk(file, chunk))
-            self.bad_copies.append(BadCopy(file, number))
+                self.bad_copies.append(BadCopy(file, number, is_changed=True))
         if not self.read_spare(number, target):
             raise self._fault(number, errors)
 
@@ -288,6 +293,23 @@ def open_bundle(media: Media, trust: Trust, now: datetime) -> Bundle:
     )
 
 
+def reopened(bundle: Bundle, media: Media, trust: Trust, now: datetime) -> Bundle:
+    """Return the same bundle, read from other media, with no bad copies noted.
+
+    Patches are those of the new media, verified like any. The caller has seen that the
+    media carry the same SHA256SUMS.
+    """
+    patches = tuple(open_patch(p, bundle.root, trust, now) for p in media.patches)
+    for patch in patches:
+        patch.require_fits(bundle.index)
+    others = (
+        spare.on(media) if isinstance(spare, Rebuilder) else spare
+        for spare in bundle.spares
+        if not isinstance(spare, Patch)
+    )
+    return replace(bundle, media=media, spares=(*patches, *others), bad_copies=[])
+
+
 def read_document(
     media: Media, sums: Mapping[str, Digest], name: str, limit: int
 ) -> bytes:
@@ -341,36 +363,6 @@ def damaged_chunk(file: MediaFile, chunk: Chunk) -> DigestMismatchError:
         hint="Copy that file to the medium again, and try again: what is already "
         "installed and verified is kept.",
     )
-
-
-def check_consistent(
-    manifest: Manifest, index: Index, sums: Mapping[str, Digest]
-) -> None:
-    """Check that manifest, index and SHA256SUMS speak of the same files."""
-    needed: Dict[Digest, int] = {}
-    for digest, size, what in manifest.contents():
-        content = index.contents.get(digest)
-        if content is None or content.size != size:
-            raise ManifestError(f"the index does not hold {what}", hint=_RECOPY)
-        needed[digest] = size
-    if set(index.contents) != set(needed):
-        raise ManifestError("the index holds files nobody asked for", hint=_RECOPY)
-    used = {n for content in index.contents.values() for n in content.chunks}
-    if len(used) != len(index.chunks):
-        raise ManifestError("the index holds chunks nobody asked for", hint=_RECOPY)
-    names = {pack.name for pack in index.packs}
-    listed = {name for name in sums if name.endswith(".pack")}
-    if names != listed or len(names) != len(index.packs):
-        raise ManifestError("index and SHA256SUMS name different packs", hint=_RECOPY)
-    if not all(name in sums for name, _ in index.large_files):
-        raise ManifestError("SHA256SUMS lacks a parity file", hint=_RECOPY)
-    for model in manifest.models:
-        listing = format_listing(model.layout, model.source, model.files)
-        if not sums.get(model.listing_name) == model.tree == digest_of(listing):
-            raise ManifestError(
-                f"{model.listing_name} is not the list of model {model.name}",
-                hint=_RECOPY,
-            )
 
 
 def users_of(manifest: Manifest, index: Index) -> Dict[int, Tuple[str, ...]]:

@@ -228,6 +228,13 @@ class NotInstalledError(SealiftError):
     exit_code = 45
 
 
+class InUseError(SealiftError):
+    """What is to be removed is in use, or holds what Sealift did not make."""
+
+    slug = "in-use"
+    exit_code = 46
+
+
 class RehearsalError(SealiftError):
     """A bundle does not install or start where it was rehearsed."""
 

@@ -167,6 +167,11 @@ class Media:
         """Return the names of all files found, sorted."""
         return tuple(sorted(self._found))
 
+    def give_up(self, place: str) -> None:
+        """Offer nothing of this medium any more: it was pulled out, or is failing."""
+        for files in self._found.values():
+            files[:] = [file for file in files if file.place != place]
+
     def copies(self, name: str) -> Tuple[MediaFile, ...]:
         """Return the files of this name; none if it is on no medium."""
         return tuple(self._found.get(name, ()))
@@ -180,7 +185,7 @@ class Media:
                 hint="Name the bundle's directory or its .tar, and check that the "
                 "right medium is mounted.",
             )
-        if name not in self._found:
+        if not self._found.get(name):
             raise PayloadError(
                 f"{name} is missing from {', '.join(self.places)}",
                 hint="Give every medium of the bundle on the command line, or copy "

@@ -13,7 +13,16 @@ def volume_name(bundle: str, model: str, tree: Digest) -> str:
 
     Labels have no dots, so no two bundles arrive at one name.
     """
-    return f"sealift.{bundle}.{model}.{tree.short}"
+    return f"{_volumes(bundle)}{model}.{tree.short}"
+
+
+def is_volume_of(name: str, bundle: str) -> bool:
+    """Say whether this is the name of a volume of that bundle, of any version."""
+    return name.startswith(_volumes(bundle))
+
+
+def _volumes(bundle: str) -> str:
+    return f"sealift.{bundle}."
 
 
 def project_name(bundle: str) -> str:

@@ -14,9 +14,10 @@ import time
 from pathlib import Path
 
 import builds
+import installs
 from tally import Task
 
-SIDES = {"build": builds.torture}
+SIDES = {"build": builds.torture, "install": installs.torture}
 
 
 def main() -> int:

@@ -7,20 +7,18 @@ until then nothing may stand under its name, and afterwards nothing beside it.
 from __future__ import annotations
 
 import hashlib
-import io
-import json
 import shutil
-import struct
 import subprocess
 import sys
-import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from events import events_of, phase_of
 from killing import End, Forks, run
+from sources import import_image, write_weights
 from tally import Tally, Task
 
 NAME = "tortured-1.0.0"
@@ -83,11 +81,11 @@ def _one_bundle(
         calm = attempt == LIMIT_OF_RUNS or tally.kills >= task.kills
         kill_after = None if calm else task.random.uniform(0, seconds * 0.9)
         end = shop.build(form, kill_after)
-        events = [json.loads(line) for line in end.err.splitlines() if _is_whole(line)]
+        events = events_of(end.err)
         tally.resumed += sum(event.get("kept", 0) for event in events)
         there = (shop.out / f"{NAME}{form}").exists()
         if end.code is None:
-            tally.phases[_phase(events)] += 1
+            tally.phases[phase_of(events)] += 1
         if there:
             tally.finished += 1
             # A run after the bundle got its name clears away what a kill has left.
@@ -97,21 +95,6 @@ def _one_bundle(
         if end.code is not None:
             tally.torn.append(f"a build ended with {end.code}: {end.err[-600:]}")
             return
-
-
-def _phase(events: list[dict[str, object]]) -> str:
-    """Say what a run was doing when it spoke last."""
-    phase = "starting"
-    for event in events:
-        if event["event"] in ("begin", "progress"):
-            phase = str(event["task"])
-        elif event["event"] == "end":
-            phase = f"after {event['task']}"
-    return phase
-
-
-def _is_whole(line: str) -> bool:
-    return line.startswith("{") and line.endswith("}")
 
 
 def _calm(shop: Shop, form: str, tally: Tally) -> tuple[dict[str, str], float]:
@@ -154,12 +137,12 @@ def _shop(folder: Path) -> Iterator[Shop]:
     model = folder / "model"
     model.mkdir()
     (model / "config.json").write_text('{"model_type": "llama"}')
-    _write_weights(model / "model.safetensors", random)
+    write_weights(model / "model.safetensors", random)
     (model / "noise.gguf").write_bytes(random.randbytes(9 << 20))
     (model / "words.txt").write_bytes(b"".join(b"line %d\n" % n for n in range(10**6)))
     run([SEALIFT, "keygen", folder / "key", "--no-passphrase"], folder)
     image = f"sealift-torture-{folder.name.lower()}:1"
-    has_image = _import_image(image, random)
+    has_image = import_image(image, random)
     images = f"images:\n  web: {{engine: '{image}'}}\n" if has_image else ""
     (folder / "sealift.yaml").write_text(
         "sealift: 1\nname: tortured\nversion: 1.0.0\nplatform: linux/amd64\n"
@@ -172,34 +155,3 @@ def _shop(folder: Path) -> Iterator[Shop]:
         forks.close()
         if has_image:
             subprocess.run(["docker", "rmi", image], capture_output=True)
-
-
-def _write_weights(path: Path, random: Random) -> None:
-    """Write BF16 tensors whose exponents shrink as those of weights do."""
-    tensors = {f"layer.{n}": 3 << 20 for n in range(8)}
-    header, at = {}, 0
-    for name, size in tensors.items():
-        place = [at, at + size]
-        header[name] = {"dtype": "BF16", "shape": [size // 2], "data_offsets": place}
-        at += size
-    text = json.dumps(header).encode()
-    with path.open("wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text)
-        for size in tensors.values():
-            data = bytearray(random.randbytes(size))
-            data[1::2] = bytes(0x3C + (byte & 3) for byte in data[1::2])
-            file.write(data)
-
-
-def _import_image(reference: str, random: Random) -> bool:
-    """Put an image of one layer into the engine; say whether there is an engine."""
-    if not shutil.which("docker"):
-        return False
-    layer = io.BytesIO()
-    with tarfile.open(fileobj=layer, mode="w") as tar:
-        entry = tarfile.TarInfo("data")
-        entry.size = 8 << 20
-        tar.addfile(entry, io.BytesIO(random.randbytes(entry.size)))
-    command = ["docker", "import", "--platform", "linux/amd64", "-", reference]
-    made = subprocess.run(command, input=layer.getvalue(), capture_output=True)
-    return made.returncode == 0

@@ -21,6 +21,7 @@ from sealift_manifests.model import dump_manifest, parse_manifest
 from sealift_manifests.trees import format_listing, tree_of
 from sealift_manifests.trust import Policy, Trust
 from sealift_manifests.verify import measure
+from staged import stage
 
 HERE = Path(__file__).resolve().parent
 GOLDEN = HERE / "bundle-v1"
@@ -144,7 +145,7 @@ def test_todays_installer_stages_its_weights_as_coreutils_expect(golden, tmp_pat
     layout = Layout(str(tmp_path / "state"), str(tmp_path / "config"))
 
     missing = store.missing_contents(layout, golden)
-    store.stage(layout, golden, missing, lambda size: None)
+    stage(layout, golden, missing)
 
     for model in golden.manifest.models:
         trees.build_tree(layout, model)

@@ -5,19 +5,13 @@ A child of this process does the work, and dies at each change of a file system 
 
 from __future__ import annotations
 
-import io
-import os
 import shutil
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import making
 import pytest
-from making import NO_ENGINE, Key
-from sealift_installer.cli import main
-
-KILLED = 77
-CHANGES = ("fsync", "rename", "replace", "rmdir", "unlink", "write")
+from dying import KILLED, run
+from making import Key
 
 
 @pytest.fixture(scope="module")
@@ -26,38 +20,6 @@ def bundle(tmp_path_factory: pytest.TempPathFactory, key: Key) -> Path:
     files = {**making.model_files("gone"), "a/b.txt": b"b", "a/c/d.txt": b"d"}
     spec = making.weights_spec(folder, "gone", files, serial=1)
     return making.build(spec, key, folder / "out")
-
-
-def run(root: Path, *words: str | Path, die_at: int = -1) -> int:
-    """Run the installer for the host below `root`; die instead of a change."""
-    places = ["--state-dir", root / "state", "--config-dir", root / "config"]
-    argv = [str(word) for word in (*words, *places, "--engine", NO_ENGINE)]
-    child = os.fork()
-    if child:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    code = 1
-    try:
-        if die_at >= 0:
-            _die_at(die_at)
-        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-            code = main(argv)
-    finally:
-        os._exit(code)
-
-
-def _die_at(number: int) -> None:
-    left = number
-    for name in CHANGES:
-        real = getattr(os, name)
-
-        def change(*args, _real=real, **options):
-            nonlocal left
-            left -= 1
-            if left < 0:
-                os._exit(KILLED)
-            return _real(*args, **options)
-
-        setattr(os, name, change)
 
 
 def files_below(root: Path) -> set[str]:

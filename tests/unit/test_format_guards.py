@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from sealift_manifests import media, strictjson, sums, ustar
-from sealift_manifests.bundle import check_consistent
+from sealift_manifests.consistency import check_consistent
 from sealift_manifests.digests import digest_of
 from sealift_manifests.errors import ManifestError, PayloadError, UnsafePathError
 from sealift_manifests.index import parse_index

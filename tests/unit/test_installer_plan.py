@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from sealift_installer.plan import HostState, digests_in_use, plan_install
+from sealift_installer.plan import HostState, plan_install
 from sealift_manifests.index import parse_index
 from sealift_manifests.model import parse_manifest
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden/bundle-v1"
 MANIFEST = parse_manifest((GOLDEN / "manifest.json").read_bytes())
 INDEX = parse_index((GOLDEN / "index.json").read_bytes())
-CONTENTS = tuple(
-    INDEX.contents[digest] for digest in sorted(digests_in_use((MANIFEST,)))
-)
+DIGESTS = {file.digest for model in MANIFEST.models for file in model.files}
+CONTENTS = tuple(INDEX.contents[digest] for digest in sorted(DIGESTS))
 EMPTY = HostState(
     missing_contents=CONTENTS,
     trees=frozenset(),

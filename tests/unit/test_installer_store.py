@@ -18,6 +18,7 @@ from sealift_manifests.digests import digest_of
 from sealift_manifests.errors import DigestMismatchError, PayloadError
 from sealift_manifests.media import Media
 from sealift_manifests.trust import Trust
+from staged import stage
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 KEY = (GOLDEN / "golden-ed25519.pub").read_text()
@@ -46,11 +47,10 @@ def staged(layout: Layout) -> dict[str, bytes]:
 
 def test_every_file_of_the_models_is_staged_once_and_read_only(layout, bundle):
     missing = store.missing_contents(layout, bundle)
-    seen: list[int] = []
 
-    store.stage(layout, bundle, missing, seen.append)
+    seen = stage(layout, bundle, missing)
 
-    assert sum(seen) == sum(content.size for content in missing)
+    assert seen == sum(content.size for content in missing)
     assert store.missing_contents(layout, bundle) == ()
     for content in missing:
         path = layout.content(content.digest)
@@ -68,12 +68,11 @@ def test_what_was_verified_before_a_damaged_part_stays_and_nothing_else_is_there
     flip(copy / "data-0001.pack", last.offset)
 
     with pytest.raises(DigestMismatchError, match=r"data-0001\.pack"):
-        store.stage(layout, bundle, missing, lambda size: None)
+        stage(layout, bundle, missing)
 
     assert missing[-1].digest.hex not in staged(layout)
     for name, data in staged(layout).items():
         assert digest_of(data).hex == name
-    assert not os.path.isdir(layout.journal) or os.listdir(layout.journal) == []
 
 
 def test_chunks_that_make_another_file_than_was_signed_are_refused(layout, bundle):
@@ -81,15 +80,13 @@ def test_chunks_that_make_another_file_than_was_signed_are_refused(layout, bundl
     swapped = first._replace(chunks=second.chunks, size=second.size)
 
     with pytest.raises(DigestMismatchError, match="than was signed"):
-        store.stage(layout, bundle, [swapped], lambda size: None)
+        stage(layout, bundle, [swapped])
 
     assert staged(layout) == {}
 
 
 def test_a_link_or_another_size_in_the_store_does_not_count(layout, bundle):
-    store.stage(
-        layout, bundle, store.missing_contents(layout, bundle), lambda size: None
-    )
+    stage(layout, bundle, store.missing_contents(layout, bundle))
     short, linked = [c for c in bundle.index.contents.values() if c.size > 5000][:2]
     placed = [layout.content(content.digest) for content in (short, linked)]
     for path in placed:
@@ -108,12 +105,4 @@ def test_a_medium_that_ends_early_is_told(layout, bundle, copy):
     os.truncate(copy / "data-0001.pack", 100)
 
     with pytest.raises(PayloadError):
-        store.stage(layout, bundle, missing, lambda size: None)
-
-
-def test_what_no_release_uses_is_known(layout, bundle):
-    missing = store.missing_contents(layout, bundle)
-    store.stage(layout, bundle, missing, lambda size: None)
-    used = {content.digest for content in missing[1:]}
-
-    assert store.unused_contents(layout, used) == [layout.content(missing[0].digest)]
+        stage(layout, bundle, missing)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from types import SimpleNamespace
 
-from sealift_installer.running import project_of
+from sealift_installer.stack import project_of
 
 
 def test_relative_paths_of_a_stack_start_beside_its_compose_file(tmp_path: Path):

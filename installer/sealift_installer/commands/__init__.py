@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+import os
+import shlex
+import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from typing import Any, Dict, List, Tuple
 
+from sealift_manifests.bundle import INSTALLER_NAME
 from sealift_manifests.errors import UsageError
 
+from sealift_installer.host import Host
 from sealift_installer.host_trust import KeyFile, NamedKeys
+from sealift_installer.layout import DEFAULT_CONFIG, DEFAULT_STATE
+from sealift_installer.running import DEFAULT_WAIT
 
 Result = Tuple[str, Dict[str, Any]]
 """What a command says at its end: text for people, facts for --json."""
@@ -99,3 +106,53 @@ def add_accept(parser: ArgumentParser) -> None:
         metavar="SLUG",
         help="go on with this fail of the preflight; it is recorded (repeatable)",
     )
+
+
+def add_start_options(parser: ArgumentParser) -> None:
+    """Declare how a stack is started."""
+    parser.add_argument(
+        "--layers",
+        action="store_true",
+        help="read the images' layers back out of the engine in the audit",
+    )
+    parser.add_argument(
+        "--wait",
+        type=int,
+        default=DEFAULT_WAIT,
+        metavar="SECONDS",
+        help="how long to wait for health (default %(default)s)",
+    )
+    parser.add_argument(
+        "--no-fallback",
+        action="store_true",
+        help="leave a new release that does not come up as it is, instead of starting "
+        "the one that served before",
+    )
+
+
+def at_least_0(text: str) -> int:
+    """Read a number of things for argparse."""
+    if not text.isdigit():
+        raise ArgumentTypeError("give a number from 0 on")
+    return int(text)
+
+
+def require_yes(question: str, refusal: str) -> None:
+    """Ask a person; raise UsageError unless one is there and agrees."""
+    if sys.stdin.isatty():
+        print(f"{question} [y/N] ", end="", flush=True)
+        if sys.stdin.readline().strip().lower() in ("y", "yes"):
+            return
+    raise UsageError(f"{refusal}: nobody agreed", hint="Run it again with --yes.")
+
+
+def start_command(host: Host, name: str) -> str:
+    """Return what to type next: the host's own copy, with the places named here."""
+    layout = host.layout
+    copy = os.path.join(layout.current(name), INSTALLER_NAME)
+    words = ["python3", "-I", "-B", copy, "start", name]
+    if layout.state != DEFAULT_STATE:
+        words += ["--state-dir", layout.state]
+    if layout.config != DEFAULT_CONFIG:
+        words += ["--config-dir", layout.config]
+    return " ".join(shlex.quote(word) for word in words)

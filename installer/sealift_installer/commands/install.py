@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import shlex
 from argparse import ArgumentParser, Namespace
 from typing import Iterator
 
-from sealift_manifests.bundle import INSTALLER_NAME, Bundle
+from sealift_manifests.bundle import Bundle
 from sealift_manifests.preflight.words import acceptance_of
 from sealift_manifests.sizes import human
 
@@ -18,11 +17,11 @@ from sealift_installer.commands import (
     add_trust_options,
     named_keys,
     places_of,
+    start_command,
 )
 from sealift_installer.gpu_check import check_gpus
 from sealift_installer.host import Host
 from sealift_installer.install import InstallOptions, install
-from sealift_installer.layout import DEFAULT_CONFIG, DEFAULT_STATE
 
 HELP = "verify a bundle, stage its weights, load its images, make it the one in use"
 
@@ -38,6 +37,12 @@ def configure(parser: ArgumentParser) -> None:
         help="measure what is staged already and replace what is damaged",
     )
     parser.add_argument(
+        "--swap",
+        action="store_true",
+        help="the bundle's media come one by one, in any order, through one slot: "
+        "take what is in, then ask for the next",
+    )
+    parser.add_argument(
         "--allow-downgrade",
         metavar="REASON",
         help="accept a lower serial than this host has had; the reason is logged",
@@ -51,7 +56,7 @@ def run(args: Namespace, host: Host) -> Result:
         # Bytes that are no text in this terminal's encoding could not be read back.
         reason = os.fsencode(reason).decode("utf-8", "backslashreplace")
     taken = acceptance_of(args.accept)
-    options = InstallOptions(named_keys(args), args.repair, reason, taken)
+    options = InstallOptions(named_keys(args), args.repair, reason, taken, args.swap)
     done = install(host, places_of(args), options)
     manifest, plan = done.bundle.manifest, done.plan
     what = f"{manifest.name} {manifest.version}"
@@ -68,7 +73,7 @@ def run(args: Namespace, host: Host) -> Result:
             text += f"\n{answer}"
         text += "".join(f"\nwarning: {line}" for line in _rebuilt(done.bundle))
         if manifest.stack:
-            text += f"\nnext: {_start_command(host, manifest.name)}"
+            text += f"\nnext: {start_command(host, manifest.name)}"
     return text, {
         "bundle": manifest.name,
         "version": manifest.version,
@@ -93,15 +98,3 @@ def _rebuilt(bundle: Bundle) -> Iterator[str]:
             f"{name} {where}: {count} of its chunks were rebuilt from parity, and "
             "verified. Copy it to a good medium again before the next install"
         )
-
-
-def _start_command(host: Host, name: str) -> str:
-    """Return what to type next: the host's own copy, with the places named here."""
-    layout = host.layout
-    copy = os.path.join(layout.current(name), INSTALLER_NAME)
-    words = ["python3", "-I", "-B", copy, "start", name]
-    if layout.state != DEFAULT_STATE:
-        words += ["--state-dir", layout.state]
-    if layout.config != DEFAULT_CONFIG:
-        words += ["--config-dir", layout.config]
-    return " ".join(shlex.quote(word) for word in words)

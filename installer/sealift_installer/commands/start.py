@@ -1,4 +1,7 @@
-"""`start`: audit, bring the stack up with nothing pulled, wait for health."""
+"""`start`: audit, bring the stack up with nothing pulled, wait for health.
+
+When a release that never came up does not come up, the one before is started again.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,14 @@ from sealift_installer.commands import (
     Result,
     add_accept,
     add_installed_name,
+    add_start_options,
     add_trust_options,
     named_keys,
 )
 from sealift_installer.host import Host
 from sealift_installer.host_trust import trust_to_install
-from sealift_installer.releases import choose
-from sealift_installer.running import DEFAULT_WAIT, StartOptions, start
+from sealift_installer.releases import Release, choose
+from sealift_installer.running import StartOptions, start
 
 HELP = "audit, then start the stack and wait until it is healthy"
 
@@ -26,25 +30,19 @@ def configure(parser: ArgumentParser) -> None:
     add_installed_name(parser)
     add_trust_options(parser)
     add_accept(parser)
-    parser.add_argument(
-        "--layers",
-        action="store_true",
-        help="read the images' layers back out of the engine in the audit",
-    )
-    parser.add_argument(
-        "--wait",
-        type=int,
-        default=DEFAULT_WAIT,
-        metavar="SECONDS",
-        help="how long to wait for health (default %(default)s)",
-    )
+    add_start_options(parser)
 
 
 def run(args: Namespace, host: Host) -> Result:
     """Start the release in use."""
-    release = choose(host.layout, args.name)
+    return start_release(args, host, choose(host.layout, args.name))
+
+
+def start_release(args: Namespace, host: Host, release: Release) -> Result:
+    """Start this release as the options say."""
     trust = trust_to_install(host.layout, named_keys(args))
-    options = StartOptions(args.layers, args.wait, acceptance_of(args.accept))
+    acceptance = acceptance_of(args.accept)
+    options = StartOptions(args.layers, args.wait, acceptance, not args.no_fallback)
     verdict, states = start(host, release, trust, options)
     lines = [f"{state.service}: {state}" for state in states]
     name = release.manifest.name

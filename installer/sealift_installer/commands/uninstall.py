@@ -1,17 +1,15 @@
-"""`uninstall`: take a bundle off this host."""
+"""`uninstall`: take a bundle off this host, or one release that is not in use."""
 
 from __future__ import annotations
 
-import sys
 from argparse import ArgumentParser, Namespace
 
-from sealift_manifests.errors import UsageError
 from sealift_manifests.sizes import human
 
-from sealift_installer.commands import Result, add_installed_name
+from sealift_installer.commands import Result, add_installed_name, require_yes
 from sealift_installer.host import Host
-from sealift_installer.releases import bundles_with_releases, choose
-from sealift_installer.uninstall import uninstall
+from sealift_installer.releases import bundles_with_releases, choose_name
+from sealift_installer.uninstall import uninstall, uninstall_release
 
 HELP = "remove a bundle: containers, volumes, images and weights no other needs"
 
@@ -19,17 +17,29 @@ HELP = "remove a bundle: containers, volumes, images and weights no other needs"
 def configure(parser: ArgumentParser) -> None:
     """Declare the options."""
     add_installed_name(parser)
+    parser.add_argument(
+        "--release",
+        metavar="VERSION",
+        help="remove only this release, by its version or its root; not the one in use",
+    )
     parser.add_argument("--yes", action="store_true", help="do not ask")
 
 
 def run(args: Namespace, host: Host) -> Result:
-    """Remove the bundle after asking."""
+    """Remove the bundle, or the release, after asking."""
     name = args.name or _only_one(host)
+    # An empty version, maybe of an unset variable, must not mean the whole bundle.
+    is_whole = args.release is None
+    what = name if is_whole else f"{name} {args.release}"
     if not args.yes:
-        _ask(name)
-    removed = uninstall(host, name)
+        question = f"Remove {what} with its weights and images?"
+        require_yes(question, f"{what} was not removed")
+    if is_whole:
+        removed = uninstall(host, name)
+    else:
+        removed = uninstall_release(host, name, args.release)
     text = (
-        f"{name} is removed: {len(removed.images)} images, {len(removed.volumes)} "
+        f"{what} is removed: {len(removed.images)} images, {len(removed.volumes)} "
         f"volumes, {human(removed.freed)} of weights"
     )
     return text, {
@@ -44,15 +54,4 @@ def run(args: Namespace, host: Host) -> Result:
 def _only_one(host: Host) -> str:
     # Not only by what is in use: an uninstall that was cut off has ended that.
     names = bundles_with_releases(host.layout)
-    return names[0] if len(names) == 1 else choose(host.layout, None).manifest.name
-
-
-def _ask(name: str) -> None:
-    if sys.stdin.isatty():
-        print(f"Remove {name} with its weights and images? [y/N] ", end="", flush=True)
-        if sys.stdin.readline().strip().lower() in ("y", "yes"):
-            return
-    raise UsageError(
-        f"{name} was not removed: nobody agreed",
-        hint="Run it again with --yes.",
-    )
+    return names[0] if len(names) == 1 else choose_name(host.layout, None)

@@ -1,0 +1,75 @@
+"""The stack of one release: its Compose project, brought up and seen healthy."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Tuple
+
+from sealift_manifests.errors import StartError
+from sealift_manifests.names import is_volume_of, project_name, volume_name
+
+from sealift_installer.compose import Compose, Project
+from sealift_installer.containers import (
+    containers,
+    remove_container,
+    stop_container,
+)
+from sealift_installer.health import ServiceState, wait_healthy
+from sealift_installer.host import Host
+from sealift_installer.releases import STACK_FOLDER, Release
+
+
+def project_of(release: Release) -> Project:
+    """Return the Compose project of a release; raise StartError without a stack."""
+    file = release.compose_file
+    if file is None:
+        raise StartError(
+            f"{release.manifest.name} has no stack: there is nothing to start or stop",
+            hint="Its weights are staged; see `status` for where they lie.",
+        )
+    # Compose reads `.env`, and starts relative paths, from here: a place that the
+    # audit knows every file of.
+    folder = os.path.join(release.path, STACK_FOLDER)
+    return Project(project_name(release.manifest.name), file, folder)
+
+
+@dataclass(frozen=True)
+class Starter:
+    """Brings stacks up on a host, waiting `wait` seconds for each."""
+
+    host: Host
+    compose: Compose
+    wait: int
+
+    def bring_up(self, release: Release) -> Tuple[ServiceState, ...]:
+        """Start a stack in place of what runs of its bundle; wait for its health.
+
+        Raises StartError when it cannot come up, or is not up in time.
+        """
+        project, manifest = project_of(release), release.manifest
+        references = [image.reference for image in manifest.images]
+        self.compose.require_images(project, references)
+        self._end_other_weights(release)
+        self.compose.up(project, references)
+        services = [s.name for s in manifest.stack.services] if manifest.stack else []
+        self.host.report.step(
+            f"waiting for {', '.join(services)} (up to {self.wait} s)"
+        )
+        return wait_healthy(self.host.engine, project.name, services, self.wait)
+
+    def _end_other_weights(self, release: Release) -> None:
+        """Remove the stack's containers that have the weights of another release.
+
+        docker-compose 1 hands the old container's volume to the new one, and its digest
+        of a service does not cover what a volume leads to.
+        """
+        manifest = release.manifest
+        own = {volume_name(manifest.name, m.name, m.tree) for m in manifest.models}
+        for container in containers(self.host.engine):
+            if container.project != project_name(manifest.name):
+                continue
+            weights = {n for n in container.volumes if is_volume_of(n, manifest.name)}
+            if weights - own:
+                stop_container(self.host.engine, container)
+                remove_container(self.host.engine, container)
