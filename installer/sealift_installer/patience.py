@@ -28,7 +28,10 @@ class Patience:
             self._in_a_row[place] += 1
             if self._in_a_row[place] >= READ_ERRORS:
                 self._bundle.media.give_up(place)
-        pack = self._bundle.index.packs[self._bundle.index.chunks[number].pack]
+        chunk = self._bundle.index.chunks[number]
+        if chunk.is_base:
+            return
+        pack = self._bundle.index.packs[chunk.pack]
         for file in self._bundle.media.copies(pack.name)[:1]:
             # It was asked first, and did not fail.
             if file.place not in failed:

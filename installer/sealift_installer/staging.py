@@ -184,6 +184,8 @@ class Staging:
         try:
             plain = bundle.read_chunk(part.task.number, part.buffer)
         except (DigestMismatchError, PayloadError):
+            if chunk.is_base:
+                raise  # The store's fault: no medium could give it.
             return None
         part.file.write(plain, start)
         return plain
