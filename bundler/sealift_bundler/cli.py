@@ -7,6 +7,7 @@ import shlex
 import signal
 import sys
 import traceback
+from typing import Any
 
 import typer
 from sealift_manifests.errors import SealiftError
@@ -14,6 +15,7 @@ from sealift_manifests.errors import SealiftError
 from sealift_bundler import __version__
 from sealift_bundler.commands import (
     build,
+    copy,
     init,
     inspect,
     installer,
@@ -21,6 +23,7 @@ from sealift_bundler.commands import (
     plan,
     verify,
 )
+from sealift_bundler.media_text import MediaShortError
 from sealift_bundler.surveys import HostUnfitError, judged_as_json
 
 _INTERRUPTED = 130
@@ -40,6 +43,7 @@ app.command("init")(init.run)
 app.command("keygen")(keygen.run)
 app.command("plan")(plan.run)
 app.command("build")(build.run)
+app.command("copy")(copy.run)
 app.command("inspect")(inspect.run)
 app.command("verify")(verify.run)
 app.command("installer")(installer.run)
@@ -100,12 +104,14 @@ def _tell(error: SealiftError) -> None:
             "message": error.message,
             "hint": error.hint,
         }
-        hosts = {}
+        more: dict[str, Any] = {}
         if isinstance(error, HostUnfitError):
-            hosts = {"hosts": judged_as_json(error.judged)}
+            more = {"hosts": judged_as_json(error.judged)}
+        elif isinstance(error, MediaShortError):
+            more = {"media": error.facts}
         print(
             json.dumps(
-                {"ok": False, "error": details, **hosts}, indent=1, sort_keys=True
+                {"ok": False, "error": details, **more}, indent=1, sort_keys=True
             )
         )
         return

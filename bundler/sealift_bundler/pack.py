@@ -250,7 +250,7 @@ class Packer:
         if self._sink and self._offset + size > self._part_size:
             self._close_pack()
         if self._sink is None:
-            self._sink = self._target.create(_pack_name(len(self._packs)))
+            self._sink = self._target.create(pack_name(len(self._packs)))
             self._offset = 0
         return self._sink
 
@@ -259,7 +259,7 @@ class Packer:
             return
         self._sink.close()
         self._sink = None
-        name = _pack_name(len(self._packs))
+        name = pack_name(len(self._packs))
         state = self._pack_state
         digest = self._stored.submit(lambda: from_hex(state.hexdigest()))
         self.pack_digests[name] = digest.result()
@@ -273,5 +273,6 @@ def _observe(data: Buffer, state: Observer, observers: Sequence[Observer]) -> No
         observer.update(data)
 
 
-def _pack_name(number: int) -> str:
+def pack_name(number: int) -> str:
+    """Return the name of pack `number`, which counts from 0."""
     return f"data-{number + 1:04}.pack"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from sealift_bundler.commands.plan import sticks_needed
+from sealift_bundler.media_sizes import expected_packs, expected_small_files, usual_sticks
 from sealift_bundler.needs_text import needs_lines
 from sealift_manifests.errors import UsageError
 from sealift_manifests.preflight.findings import Acceptance, Finding

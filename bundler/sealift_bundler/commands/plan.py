@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,22 +15,19 @@ from sealift_bundler.commands.options import (
     Accept,
     AsJson,
     InsecureRegistries,
+    MediaSizes,
     Surveys,
     creation_time,
     default_cache,
+    parse_media,
     parse_size,
     print_json,
 )
 from sealift_bundler.draft import Draft
 from sealift_bundler.needs_text import needs_lines
 from sealift_bundler.report import Report, counted
+from sealift_bundler.spread import Spread
 from sealift_bundler.surveys import Judged, findings_text, judged_as_json, require
-
-STICKS = (16, 32, 64, 128, 256, 512)
-"""Sizes of USB sticks as they are sold, in GB."""
-
-_USABLE = 0.95
-"""What file system and maker leave of a stick."""
 
 
 def run(  # long: one parameter for each option
@@ -44,6 +40,7 @@ def run(  # long: one parameter for each option
     part_size: Annotated[
         str, typer.Option(metavar="SIZE", help="The largest pack, as for build.")
     ] = "4GiB-1",
+    media: MediaSizes = None,
     cache: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The cache, as for build.")
     ] = None,
@@ -52,6 +49,7 @@ def run(  # long: one parameter for each option
 ) -> None:
     """Say what SPEC comes to and what hosts must have. No weights, no layers."""
     acceptance = acceptance_of(accept or ())
+    media_sizes = parse_media(media) if media else ()
     request = BuildRequest(
         spec_path=spec,
         output=Path(),
@@ -65,37 +63,21 @@ def run(  # long: one parameter for each option
         insecure=frozenset(insecure_registry or ()),
     )
     found, judged = plan(request, Report(quiet=as_json))
-    sticks = sticks_needed(found.size, request.part_size)
+    spread = Spread.of(found, request.part_size, media_sizes)
     if as_json:
         require(judged, acceptance, found.needs.name)
-        print_json(**plan_facts(found, judged, sticks))
+        spread.require_room()
+        print_json(**plan_facts(found, judged, spread))
         return
-    typer.echo(describe(found, sticks))
+    typer.echo(describe(found, spread))
     # Fails are told with the findings, by the error.
     require(judged, acceptance, found.needs.name)
     for line in findings_text(judged, acceptance):
         typer.echo(line)
+    spread.require_room()
 
 
-def sticks_needed(size: int | None, part_size: int) -> dict[int, int]:
-    """Return how many sticks of each common size a bundle fills; none where unknown.
-
-    Packs are whole files, so a stick holds whole packs.
-    """
-    if size is None:
-        return {}
-    found = {}
-    for gigabytes in STICKS:
-        usable = int(gigabytes * 10**9 * _USABLE)
-        if size <= usable:
-            found[gigabytes] = 1
-        elif part_size <= usable:
-            packs = math.ceil(size / part_size)
-            found[gigabytes] = math.ceil(packs / (usable // part_size))
-    return found
-
-
-def describe(found: Draft, sticks: dict[int, int]) -> str:
+def describe(found: Draft, spread: Spread) -> str:
     """Return the plan for people."""
     lines = [f"{found.needs.name} for {found.needs.platform}"]
     for item in found.items:
@@ -106,11 +88,7 @@ def describe(found: Draft, sticks: dict[int, int]) -> str:
         lines.append("  bundle     not known before images are built")
     else:
         lines.append(f"  bundle     at most {human(found.size)}, before compression")
-    if sticks:
-        # One stick is enough from some size on; larger ones say nothing new.
-        enough = next((size for size, many in sticks.items() if many == 1), max(sticks))
-        words = [f"{many} x {gb} GB" for gb, many in sticks.items() if gb <= enough]
-        lines.append(f"  sticks     {' or '.join(words)}")
+    lines += spread.lines()
     lines.append("a host must have:")
     lines += [f"  {line}" for line in needs_lines(found.needs)]
     unseen = [image for image in found.needs.images if image.builds is None]
@@ -123,7 +101,7 @@ def describe(found: Draft, sticks: dict[int, int]) -> str:
 
 
 def plan_facts(
-    found: Draft, judged: tuple[Judged, ...], sticks: dict[int, int]
+    found: Draft, judged: tuple[Judged, ...], spread: Spread
 ) -> dict[str, Any]:
     """Return the plan for machines."""
     return {
@@ -131,6 +109,7 @@ def plan_facts(
         "items": [vars(item) for item in found.items],
         "download": found.download,
         "size": found.size,
-        "sticks": {f"{size}GB": many for size, many in sticks.items()},
+        "likely": found.likely,
+        **spread.facts(),
         "hosts": judged_as_json(judged),
     }

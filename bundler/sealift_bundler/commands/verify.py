@@ -26,7 +26,7 @@ def run(places: list[str], trust: Trust, *, as_json: bool) -> None:
         total = sum(pack.size for pack in opened.index.packs)
         with Report(quiet=as_json).progress("verifying", total) as progress:
             verify_payload(opened, progress)
-        unlisted = opened.unlisted
+        unlisted, litter = opened.unlisted, media.litter()
     signers = [one.key.fingerprint for one in opened.accepted]
     manifest = opened.manifest
     if as_json:
@@ -38,6 +38,7 @@ def run(places: list[str], trust: Trust, *, as_json: bool) -> None:
             signed_by=signers,
             size=total,
             unlisted=list(unlisted),
+            litter=list(litter),
         )
         return
     typer.echo(
@@ -47,3 +48,5 @@ def run(places: list[str], trust: Trust, *, as_json: bool) -> None:
     typer.echo(f"root {opened.root}")
     if unlisted:
         typer.echo(f"not part of the bundle, nobody signed: {', '.join(unlisted)}")
+    if litter:
+        typer.echo(f"left by other systems, ignored: {', '.join(litter)}")
