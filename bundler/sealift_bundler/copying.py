@@ -220,8 +220,8 @@ class Copying:
         if from_memory and place not in self.from_memory:
             self.from_memory[place] = from_memory
             self.report.step(
-                f"{place} may be read back from memory: {from_memory}. To be sure, take "
-                "it out, insert it again, and run `sealift verify` on it"
+                f"{place} may be read back from memory: {from_memory}. To be sure, "
+                "take it out, insert it again, and run `sealift verify` on it"
             )
 
     def tell_absent(self, slots: Sequence[Slot]) -> None:

@@ -12,7 +12,6 @@ from sealift_bundler.media_plan import Layout, Medium, PlannedPack, count_needed
 from sealift_bundler.media_plan import holds as held_by
 from sealift_bundler.media_sizes import usual_discs, usual_sticks
 from sealift_bundler.pack import MAX_PART_SIZE
-from sealift_bundler.report import counted
 
 
 class MediaShortError(OutputError):
@@ -95,9 +94,7 @@ def _what_would_do(left: Sequence[PlannedPack], media: Iterable[Medium]) -> str:
     largest = max(media, key=lambda medium: medium.room)
     more = count_needed(left, largest)
     if more:
-        return (
-            f"Take {counted(more, 'more medium')} like {largest.name}, or larger ones."
-        )
+        return f"Take {more} more like {largest.name}, or larger ones."
     pack = max(pack.size for pack in left)
     return (
         f"One pack has {human(pack)}, and {largest.name} has room for "
