@@ -99,8 +99,14 @@ def _mounted(
             else:
                 words = ["-o", ",".join(options)] if options else []
                 _run(["mount", "-t", kind, *words, device, str(place)])
-        stack.callback(_run, ["umount", str(place)])
+        stack.callback(_unmount, place)
         yield
+
+
+def _unmount(place: Path) -> None:
+    if subprocess.run(["umount", place], capture_output=True).returncode:
+        _run(["umount", "--lazy", str(place)])
+        raise AssertionError(f"a file on {place} was still open")
 
 
 @contextmanager

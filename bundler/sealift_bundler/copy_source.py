@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from sealift_manifests.bundle import Bundle
 from sealift_manifests.digests import Buffer, digest_of
@@ -66,6 +68,13 @@ class CopySource:
     def names(self) -> tuple[str, ...]:
         """All its files."""
         return (*self.small, *self.packs)
+
+    def lies_at(self, path: Path, name: str) -> bool:
+        """Say whether a file of the bundle is read from this very place."""
+        try:
+            return os.path.samefile(self.bundle.media.open(name).label, path)
+        except OSError:  # The label of a tar's member is no path.
+            return False
 
     def blocks(self, pack: str, skipped: int, progress: Progress) -> Iterator[Buffer]:
         """Yield the stored bytes of a pack's chunks, hashed, from chunk `skipped` on.

@@ -25,11 +25,22 @@ def copy_all(copying: Copying, places: Sequence[Path], ask: Ask) -> None:
     """
     check_places(places)
     mounts = {place for place in places if os.path.ismount(place)}
-    slots = [copying.look(place) for place in places]
-    copying.tell_absent(slots)
-    layout = copying.fill(slots)
-    while layout.left:
-        layout = copying.fill(_next_slots(copying, slots, layout, mounts, ask))
+    for place in places:
+        if os.stat(place).st_dev == os.stat("/").st_dev:
+            copying.report.step(
+                f"{place} is on this machine's own disk; if that is not meant, mount "
+                "the medium there first"
+            )
+    try:
+        slots = [copying.look(place) for place in places]
+        copying.tell_absent(slots)
+        layout = copying.fill(slots)
+        while layout.left:
+            slots = _next_slots(copying, slots, layout, mounts, ask)
+            layout = copying.fill(slots)
+    except KeyboardInterrupt as stop:
+        stop.add_note("packs that are on media are kept, a half one is continued")
+        raise
 
 
 def check_places(places: Sequence[Path]) -> None:

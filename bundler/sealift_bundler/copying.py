@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
-from sealift_manifests.errors import OutputError
+from sealift_manifests.errors import OutputError, UsageError
 from sealift_manifests.sizes import human
 from sealift_manifests.sums import SUMS_NAME
 from sealift_manifests.verify import Progress
@@ -49,7 +49,11 @@ class Slot:
 
 @dataclass
 class Copying:
-    """A copy under way. `sticks` grows; `from_memory` says what proves less."""
+    """A copy under way, and what it has come to so far.
+
+    `finished` are the numbers of the sticks that this run has filled and read back;
+    `from_memory` says of a place why its bytes may not have come from the medium.
+    """
 
     source: CopySource
     report: Report
@@ -86,6 +90,8 @@ class Copying:
         """
         folder = MediumFolder(place, self.source.name)
         sizes = folder.sizes(self.source.names)
+        if any(self.source.lies_at(folder.path / name, name) for name in sizes):
+            raise _onto_itself(folder.path)
         is_ours = self._is_ours(folder, sizes)
         there = [pack for pack in self.source.packs.values() if pack.name in sizes]
         stick = self.record.holding({pack.name for pack in there})
@@ -119,7 +125,7 @@ class Copying:
     def _is_ours(self, folder: MediumFolder, sizes: dict[str, int]) -> bool:
         if SUMS_NAME not in sizes:
             return False
-        if folder.read_small(SUMS_NAME) != self.source.small[SUMS_NAME]:
+        if not folder.holds(SUMS_NAME, self.source.small[SUMS_NAME]):
             raise _in_the_way(folder.path / SUMS_NAME)
         return True
 
@@ -193,11 +199,10 @@ class Copying:
     def _write_small(self, folder: MediumFolder) -> None:
         """Write the files that every medium gets; the list first, it says whose."""
         for name, data in self.source.small.items():
-            if folder.read_small(name) == data:
-                continue
-            folder.write(name, [data])
-            if folder.read_small(name) != data:
-                raise _failing(folder.path / name, "")
+            if not folder.holds(name, data):
+                folder.write(name, [data])
+                if not folder.holds(name, data):
+                    raise _failing(folder.path / name, "")
 
     def _write_pack(
         self, folder: MediumFolder, pack: PlannedPack, progress: Progress
@@ -241,6 +246,13 @@ def _in_the_way(path: Path) -> OutputError:
     return OutputError(
         f"{path} is in the way: it belongs to another bundle, or is damaged",
         hint="Move it away or delete it, or name another medium.",
+    )
+
+
+def _onto_itself(path: Path) -> UsageError:
+    return UsageError(
+        f"{path} is where the bundle is copied from",
+        hint="Name another medium. `sealift verify` reads one and says what is bad.",
     )
 
 

@@ -113,7 +113,7 @@ class Media:
         return tuple(sorted(self._found))
 
     def litter(self) -> Tuple[str, ...]:
-        """Return what desktop systems left beside the bundle, one name for each kind."""
+        """Return what desktop systems left beside the bundle, each kind once."""
         return tuple(sorted(self._litter))
 
     def has(self, name: str) -> bool:

@@ -56,15 +56,14 @@ def test_what_was_written_is_read_from_the_disk_and_not_from_memory(slots):
     slots.make("stick", "ext4", 40 * MIB)
     path = slots.insert("stick", "usb") / "file"
     path.write_bytes(making.noise("x", 9 * MIB))
-    fd = os.open(path, os.O_RDONLY)
 
-    assert medium_module.forget(fd) == ""
+    with path.open("rb") as file:
+        fd = file.fileno()
+        assert forget(fd) == ""
 
-    device = os.fstat(fd).st_dev
-    assert mount_of(device).kind == "ext4"
-    with pytest.raises(BlockingIOError):  # No byte of it is in memory.
-        os.preadv(fd, [bytearray(4096)], 4 * MIB, os.RWF_NOWAIT)
-    os.close(fd)
+        assert mount_of(os.fstat(fd).st_dev).kind == "ext4"
+        with pytest.raises(BlockingIOError):  # That page of it is not in memory.
+            os.preadv(fd, [bytearray(4096)], 4 * MIB, os.RWF_NOWAIT)
 
 
 def test_what_stays_in_memory_is_said_to(slots):
