@@ -64,14 +64,14 @@ class Copying:
     from_memory: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def begin(
-        cls, source: CopySource, report: Report, now: datetime, *, from_start: bool
-    ) -> Copying:
+    def begin(cls, source: CopySource, report: Report, now: datetime) -> Copying:
         """Begin a copy, or go on with one that was not finished."""
         file = RecordFile.of(source.bundle.root)
-        if from_start:
-            file.forget()
         return cls(source, report, now, file, file.load())
+
+    def from_start(self) -> None:
+        """Count nothing as copied that is not in a slot now."""
+        self.record = Record(self.source.bundle.root)
 
     def fill(self, slots: Sequence[Slot]) -> Layout:
         """Fill the media in the slots; return what went where and what is left."""

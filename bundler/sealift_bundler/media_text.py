@@ -38,6 +38,15 @@ def usual_lines(packs: Sequence[PlannedPack], small: int) -> list[str]:
     return lines
 
 
+def usual_facts(packs: Sequence[PlannedPack], small: int) -> dict[str, Any]:
+    """Return the same for JSON."""
+    sticks = usual_sticks(packs, small)
+    return {
+        "sticks": {f"{size}GB": many for size, many in sticks.items()},
+        "discs": usual_discs(packs, small),
+    }
+
+
 def _until_one(counts: dict[str, int]) -> list[str]:
     """Leave out what is larger than a size of which one is enough."""
     words = []

@@ -14,13 +14,12 @@ from sealift_bundler.media_sizes import (
     expected_packs,
     expected_small_files,
     stick,
-    usual_discs,
-    usual_sticks,
 )
 from sealift_bundler.media_text import (
     layout_facts,
     layout_lines,
     require_room,
+    usual_facts,
     usual_lines,
 )
 
@@ -99,15 +98,9 @@ class Spread:
 
     def facts(self) -> dict[str, Any]:
         """Return it for machines."""
-        known = () if self.unknown else self.most
-        facts: dict[str, Any] = {
-            "sticks": {
-                f"{size}GB": many
-                for size, many in usual_sticks(known, self.small).items()
-                if known
-            },
-            "discs": usual_discs(known, self.small) if known else {},
-        }
+        facts: dict[str, Any] = {"sticks": {}, "discs": {}}
+        if not self.unknown:
+            facts = usual_facts(self.most, self.small)
         if self.media:
             facts["media"] = layout_facts(self.layout)
             facts["media_likely"] = layout_facts(self.likely_layout)

@@ -42,7 +42,7 @@ def copying(bundle: Path, key: Key, tmp_path: Path, monkeypatch) -> Copying:
     trust = Trust.from_fingerprints([key.fingerprint])
     with Media([str(bundle)]) as media:
         source = CopySource(open_bundle(media, trust, datetime.now(UTC)))
-        yield Copying.begin(source, Report(quiet=True), NOW, from_start=False)
+        yield Copying.begin(source, Report(quiet=True), NOW)
 
 
 def nobody(_question: str) -> None:

@@ -35,6 +35,7 @@ from sealift_bundler.media_text import (
     layout_facts,
     layout_lines,
     require_room,
+    usual_facts,
     usual_lines,
 )
 from sealift_bundler.report import Report, counted
@@ -79,12 +80,14 @@ def run(  # long: one parameter for each option
     with Media(bundle) as found:
         opened = open_bundle(found, trust, datetime.now(UTC))
         verify_outline(opened, opened.index.contents)
-        copying = Copying.begin(
-            CopySource(opened), report, datetime.now(UTC), from_start=from_start
-        )
+        copying = Copying.begin(CopySource(opened), report, datetime.now(UTC))
+        if from_start:
+            copying.from_start()
         if dry_run:
             _tell_plan(copying, to or [], sizes, as_json=as_json)
             return
+        if from_start:
+            copying.file.forget()
         copy_all(copying, to or [], (lambda _: None) if as_json else _ask)
     text = labels(copying.source, copying.record.sticks)
     if label_file:
@@ -124,7 +127,8 @@ def _tell_plan(
     if as_json:
         if has_media:
             require_room(layout)
-        print_json(**({"media": layout_facts(layout)} if has_media else {}))
+        facts = {"media": layout_facts(layout)} if has_media else {}
+        print_json(**usual_facts(packs, source.small_size), **facts)
         return
     size = sum(pack.size for pack in packs)
     lines = [f"{source.name}: {human(size)} in {counted(len(packs), 'pack')}"]

@@ -133,9 +133,11 @@ def test_without_a_terminal_the_same_command_goes_on_with_the_next_stick(desk, s
     cut = desk.copy(first)
     second = slots.memory("second", ROOM_FOR_ALL)
 
+    asked = desk.copy(second, more=("--dry-run", "--from-start", "--json"))
     resumed = desk.copy(second)
 
     cut.expect(27, "packs 2-3 still to copy", "12.0 MiB", "run the same command again")
+    assert asked.facts["media"]["media"][0]["packs"] == PACKS
     resumed.expect(0, "stick 1 is in no slot", "stick 2 of 2", "packs 2-3 of 3")
     assert packs_in(second / NAME) == PACKS[1:]
     assert not list(desk.notes.iterdir())
