@@ -168,7 +168,7 @@ class Media:
             kind = litter_kind(entry.name)
             if kind:
                 self._litter.add(kind)
-            elif is_outer_name(entry.name) and entry.is_file(follow_symlinks=False):
+            if is_outer_name(entry.name) and entry.is_file(follow_symlinks=False):
                 fd, size = self._open(entry.path)
                 self._keep(entry.name, MediaFile(fd, entry.path, 0, size))
 

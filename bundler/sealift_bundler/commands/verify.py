@@ -26,7 +26,7 @@ def run(places: list[str], trust: Trust, *, as_json: bool) -> None:
         total = sum(pack.size for pack in opened.index.packs)
         with Report(quiet=as_json).progress("verifying", total) as progress:
             verify_payload(opened, progress)
-        unlisted, litter = opened.unlisted, media.litter()
+        unlisted, litter = opened.unlisted, opened.litter
     signers = [one.key.fingerprint for one in opened.accepted]
     manifest = opened.manifest
     if as_json:

@@ -30,7 +30,7 @@ def run(args: Namespace, host: Host) -> Result:
         total = sum(pack.size for pack in bundle.index.packs)
         with host.report.progress("verifying", total) as progress:
             verify_payload(bundle, progress)
-        unlisted, litter = bundle.unlisted, media.litter()
+        unlisted, litter = bundle.unlisted, bundle.litter
     if unlisted:
         host.report.step(
             f"not part of the bundle, nobody signed: {', '.join(unlisted)}"
