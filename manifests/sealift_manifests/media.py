@@ -14,6 +14,7 @@ from typing import Dict, Iterable, Iterator, List, Set, Tuple
 
 from sealift_manifests import ustar
 from sealift_manifests.errors import PayloadError
+from sealift_manifests.litter import litter_kind
 from sealift_manifests.paths import is_outer_name
 from sealift_manifests.sums import MAX_SUMS, SUMS_NAME
 
@@ -97,6 +98,7 @@ class Media:
         _allow_many_files()
         self._fds: List[int] = []
         self._found: Dict[str, List[MediaFile]] = {}
+        self._litter: Set[str] = set()
         self.places = tuple(paths)
         try:
             for path in self.places:
@@ -119,6 +121,10 @@ class Media:
     def names(self) -> Tuple[str, ...]:
         """Return the names of all files found, sorted."""
         return tuple(sorted(self._found))
+
+    def litter(self) -> Tuple[str, ...]:
+        """Return what desktop systems left beside the bundle, each kind once."""
+        return tuple(sorted(self._litter))
 
     def copies(self, name: str) -> Tuple[MediaFile, ...]:
         """Return the files of this name; none if it is on no medium."""
@@ -157,9 +163,12 @@ class Media:
 
     def _add_directory(self, path: str, place: str) -> None:
         with os.scandir(path) as entries:
-            plain = [e for e in entries if e.is_file(follow_symlinks=False)]
-        for entry in sorted(plain, key=lambda e: e.name):
-            if is_outer_name(entry.name):
+            found = sorted(entries, key=lambda entry: entry.name)
+        for entry in found:
+            kind = litter_kind(entry.name)
+            if kind:
+                self._litter.add(kind)
+            if is_outer_name(entry.name) and entry.is_file(follow_symlinks=False):
                 fd, size = self._open(entry.path)
                 self._keep(entry.name, MediaFile(fd, entry.path, 0, size, place))
 

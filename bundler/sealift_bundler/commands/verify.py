@@ -26,7 +26,7 @@ def run(places: list[str], trust: Trust, *, as_json: bool) -> None:
         total = opened.index.large_size
         with Report(quiet=as_json).progress("verifying", total) as progress:
             mended = verify_payload(opened, progress)
-        unlisted = opened.unlisted
+        unlisted, litter = opened.unlisted, opened.litter
     signers = [one.key.fingerprint for one in opened.accepted]
     manifest = opened.manifest
     if as_json:
@@ -38,6 +38,7 @@ def run(places: list[str], trust: Trust, *, as_json: bool) -> None:
             signed_by=signers,
             size=total,
             unlisted=list(unlisted),
+            litter=list(litter),
             mended=[damage.name for damage in mended],
         )
         return
@@ -50,3 +51,5 @@ def run(places: list[str], trust: Trust, *, as_json: bool) -> None:
         typer.echo(f"warning: {damage}")
     if unlisted:
         typer.echo(f"not part of the bundle, nobody signed: {', '.join(unlisted)}")
+    if litter:
+        typer.echo(f"left by other systems, ignored: {', '.join(litter)}")

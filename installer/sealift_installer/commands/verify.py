@@ -30,11 +30,13 @@ def run(args: Namespace, host: Host) -> Result:
         total = bundle.index.large_size
         with host.report.progress("verifying", total) as progress:
             mended = verify_payload(bundle, progress)
-        unlisted = bundle.unlisted
+        unlisted, litter = bundle.unlisted, bundle.litter
     if unlisted:
         host.report.step(
             f"not part of the bundle, nobody signed: {', '.join(unlisted)}"
         )
+    if litter:
+        host.report.step(f"left by other systems, ignored: {', '.join(litter)}")
     manifest = bundle.manifest
     signers = [one.key.fingerprint for one in bundle.accepted]
     text = (
@@ -50,5 +52,6 @@ def run(args: Namespace, host: Host) -> Result:
         "signed_by": signers,
         "size": total,
         "unlisted": list(unlisted),
+        "litter": list(litter),
         "mended": [damage.name for damage in mended],
     }
