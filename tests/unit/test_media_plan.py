@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,8 +17,9 @@ from sealift_bundler.media_plan import (
     lay_out,
     ranges,
 )
-from sealift_bundler.media_sizes import expected_packs, usual_discs
+from sealift_bundler.media_sizes import expected_packs, usual_discs, with_parity
 from sealift_bundler.media_text import MediaShortError, usual_lines
+from sealift_bundler.parity import Ratio
 from sealift_bundler.spread import Spread
 from sealift_manifests.errors import UsageError
 from sealift_manifests.preflight.needs import Needs
@@ -55,6 +58,35 @@ def test_files_take_whole_clusters():
 
     assert lay_out(two, [Medium("a", 10, unit=1)]).left == ()
     assert ranges(lay_out(two, [Medium("a", 10, unit=4)]).left) == "pack 2"
+
+
+def a_row(*sizes: int) -> list[LargeFile]:
+    """Packs of a bundle with parity, and one parity file."""
+    row = [replace(pack, in_row=True) for pack in packs(*sizes[:-1])]
+    return [*row, LargeFile("parity-0001.par", sizes[-1], in_row=True)]
+
+
+def test_with_parity_no_gap_is_filled_so_that_a_medium_holds_neighbours():
+    row = a_row(4, 4, 4, 2, 4)
+
+    layout = lay_out(row, [Medium("a", 10), Medium("b", 8), Medium("c", 2)])
+
+    assert [names(load) for load in layout.loads] == [
+        "packs 1-2",
+        "packs 3-4",
+        "no packs",
+    ]
+    assert ranges(layout.left) == "parity file 1"
+    assert count_needed(row, Medium("m", 10)) == 2
+    assert count_needed(row, Medium("m", 9)) == 3
+    assert count_needed(packs(7, 7, 2, 2), Medium("m", 9)) == 2
+    assert count_needed(a_row(7, 7, 2, 2), Medium("m", 9)) == 3
+
+
+def test_with_parity_what_is_left_is_the_end_of_the_row():
+    layout = lay_out(a_row(4, 9, 4, 4), [Medium("a", 8), Medium("b", 8)])
+
+    assert ranges(layout.left) == "packs 2-3 and parity file 1"
 
 
 def test_a_file_that_fat32_cannot_hold_goes_elsewhere():
@@ -111,6 +143,18 @@ def test_discs_are_counted_as_they_are_sold():
     assert usual_discs(bundle, 0) == {**expected, "50 GB Blu-ray": 3}
 
 
+@pytest.mark.parametrize("size", [0, 5 << 20, 100 << 20, 1000 << 20])
+def test_expected_parity_takes_what_the_plan_says_it_may(size):
+    ratio, part = Ratio.parse("2/5"), 16 << 20
+
+    found = with_parity(expected_packs([("model a", size)], part), ratio, part)
+
+    parity = [file.size for file in found if file.is_parity]
+    assert sum(parity) == ratio.bound(size, part)
+    assert all(file.in_row for file in found)
+    assert sum(file.size for file in found if not file.is_parity) == size
+
+
 def test_expected_packs_say_what_they_hold():
     found = expected_packs([("model a", 9 << 20), ("image b", 12 << 20)], 17 << 20)
 
@@ -120,10 +164,17 @@ def test_expected_packs_say_what_they_hold():
     assert [pack.name for pack in found] == ["data-0001.pack", "data-0002.pack"]
 
 
-def spread(*media: int, likely: int = 30 * GB, image: int | None = 10 * GB) -> Spread:
+def spread(
+    *media: int,
+    likely: int = 30 * GB,
+    image: int | None = 10 * GB,
+    parity: Ratio | None = None,
+) -> Spread:
     model = Item("model", "chat", 50 * GB, 0, "", likely)
     items = (model, Item("image", "server", image, 0, "", image))
-    return Spread.of(Draft(Needs("x 1"), items), PACK, [size * GB for size in media])
+    return Spread.of(
+        Draft(Needs("x 1"), items), PACK, [size * GB for size in media], parity
+    )
 
 
 def test_media_that_hold_the_upper_bound_fit():
@@ -134,6 +185,16 @@ def test_media_that_hold_the_upper_bound_fit():
     assert "they fit" in lines
     assert "  1  32 GB  packs 1-7, 27.9 GiB  model chat" in lines
     assert "  2  64 GB  packs 8-14, 27.9 GiB  model chat, image server" in lines
+
+
+def test_media_must_hold_the_parity_files_too():
+    plan = spread(32, 64, likely=50 * GB, parity=Ratio(2, 7))
+
+    assert plan.layout.left == ()
+    assert "packs 8-14 and parity files 1-4, " in plan.lines()[-2]
+    assert plan.facts()["media"]["media"][1]["parity"][0] == "parity-0001.par"
+    with pytest.raises(MediaShortError, match="no room for parity file"):
+        spread(32, 32, likely=50 * GB, parity=Ratio(2, 7)).require_room()
 
 
 def test_media_that_hold_only_what_is_likely_are_told_apart():
