@@ -252,13 +252,20 @@ def parity_of(packs: list[bytes], j: int) -> bytes:
 
 
 def check_places(index: Mapping[str, Any]) -> None:  # 9
-    known = {"format", "packs", "chunks", "contents"}
+    keys = {"format", "packs", "chunks", "contents"}
+    stored = [c for c in index["chunks"] if c["codec"] != "base"]
+    left = index["chunks"][len(stored) :]
+    delta = "base" in index.get("features", [])
+    keys |= {"bases"} if delta else set()
     if "parity" in index.get("features", []):
-        known |= {"parity", "parity_groups"}
-    need(set(index) - {"features"} == known, "keys")
+        keys |= {"parity", "parity_groups"}
+    need(set(index) - {"features"} == keys, "keys")
+    need(delta == bool(left) == bool(index.get("bases")), "left out without a base")
+    need(all(set(c) == {"codec", "digest", "size"} for c in left), "left out")
+    need(all(0 < c["size"] <= CHUNK for c in left), "size of chunk")
     places = [(n, pack["size"]) for n, pack in enumerate(index["packs"])]
     at = {n: 0 for n, _ in places}
-    for before, chunk in zip([None, *index["chunks"]], index["chunks"], strict=False):
+    for before, chunk in zip([None, *stored], stored, strict=False):
         need(0 < chunk["size"] <= CHUNK, "size of chunk")
         need(not before or before["pack"] <= chunk["pack"], "order of packs")
         need(at.get(chunk["pack"]) == chunk["offset"], "gap or overlap")
@@ -272,16 +279,20 @@ def check_places(index: Mapping[str, Any]) -> None:  # 9
 class Bundle:
     """A bundle whose signature, list, manifest and index are accepted.
 
-    `trusted` are key blobs, as base64 in a .pub file has them.
+    `trusted` are key blobs, as base64 in a .pub file has them. `base` has the plain
+    bytes of chunks that a delta leaves out, by digest.
     """
 
-    def __init__(self, path: Path, trusted: set[bytes]) -> None:
+    def __init__(
+        self, path: Path, trusted: set[bytes], base: Mapping[str, bytes] | None = None
+    ) -> None:
+        self.base = base or {}
         self.files = find(path)
         sums = whole(self.files, "SHA256SUMS", 4 << 20)
         check_signed(self.files, sums, trusted)
         self.sums = parse_sums(sums)
         self.manifest = load(self.document("manifest.json", 256 << 20))
-        self.index = load(self.document("index.json", 1 << 30), "parity")
+        self.index = load(self.document("index.json", 1 << 30), "base", "parity")
         need(self.manifest["type"] == "sealift-bundle", "type")
         check_places(self.index)
         self.contents = {c["digest"]: c for c in self.index["contents"]}
@@ -315,6 +326,11 @@ class Bundle:
         """Yield a content chunk by chunk, each checked before it is decoded."""
         for number in self.contents[wanted]["chunks"]:
             chunk = self.index["chunks"][number]
+            if chunk["codec"] == "base":
+                data = self.base.get(chunk["digest"], b"")
+                need(digest(data) == chunk["digest"], "the base lacks a chunk")
+                yield data
+                continue
             pack = self.index["packs"][chunk["pack"]]["name"]
             stored = read(self.files, pack, chunk["offset"], chunk["stored_size"])
             need(digest(stored) == chunk["stored_digest"], f"{pack} is damaged")

@@ -8,13 +8,11 @@ kept under a hidden one, and the next build goes on there.
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from functools import partial
-from pathlib import Path
 
 from sealift_manifests.bundle import (
     GUIDE_NAME,
@@ -27,17 +25,25 @@ from sealift_manifests.digests import Digest, digest_of
 from sealift_manifests.index import Index, dump_index
 from sealift_manifests.model import BUNDLE_TYPE, FORMAT, Manifest, dump_manifest
 from sealift_manifests.preflight.diff import survey_facts, survey_file
-from sealift_manifests.preflight.findings import Acceptance, Finding
+from sealift_manifests.preflight.findings import Finding
 from sealift_manifests.preflight.needs import Needs
-from sealift_manifests.preflight.newest import TABLES_NAME, ChosenTables
+from sealift_manifests.preflight.newest import TABLES_NAME
 from sealift_manifests.preflight.notes import needs_of
 from sealift_manifests.sums import SUMS_NAME, format_sums
 from sealift_manifests.trust import Trust
 
 from sealift_bundler import __version__
-from sealift_bundler.compose import Stack
-from sealift_bundler.draft import Draft, Resolved, draft, resolve_sources
-from sealift_bundler.gather_images import GatheredImage, gather_images, image_pins
+from sealift_bundler.bases import read_bases
+from sealift_bundler.build_values import (
+    BuildRequest,
+    Built,
+    Clock,
+    Gathered,
+    Job,
+    Planned,
+)
+from sealift_bundler.draft import Resolved, draft, resolve_sources
+from sealift_bundler.gather_images import gather_images, image_pins
 from sealift_bundler.gather_models import gather_models, model_pins
 from sealift_bundler.guide import install_guide
 from sealift_bundler.hygiene.check import check_hygiene
@@ -52,19 +58,16 @@ from sealift_bundler.lock import (
 from sealift_bundler.output import output_faults
 from sealift_bundler.pack import Packer
 from sealift_bundler.pack_images import pack_images
-from sealift_bundler.pack_models import GatheredModel, pack_model
+from sealift_bundler.pack_models import pack_model
 from sealift_bundler.pack_stack import load_stack, pack_stack
-from sealift_bundler.parity import Ratio, write_parity
+from sealift_bundler.parity import write_parity
 from sealift_bundler.readback import read_back
 from sealift_bundler.report import Report
 from sealift_bundler.room import least_size, require_room
 from sealift_bundler.signing import Signer, named_signers, sign_sums
-from sealift_bundler.spec import Spec
 from sealift_bundler.spec_load import load_spec
 from sealift_bundler.surveys import (
-    NONE_ACCEPTED,
     Judged,
-    Survey,
     judge,
     read_surveys,
     require,
@@ -73,103 +76,6 @@ from sealift_bundler.tables import tables_of
 from sealift_bundler.target import Target, open_target
 from sealift_bundler.unfinished import kept_is_told, tell_found, tell_resumed
 from sealift_bundler.workplace import Workplace
-
-
-@dataclass(frozen=True)
-class BuildRequest:
-    """What to build and how. `created` is stated in the bundle; sizes are in bytes.
-
-    With `fresh`, what an unfinished build has left is not continued.
-
-    Of the hosts whose surveys are given, none may have a fail that `acceptance` does
-    not take on; `tables_path` may have newer NVIDIA tables to judge them by.
-    """
-
-    spec_path: Path
-    output: Path
-    signers: Sequence[Signer]
-    cache: Path
-    created: datetime
-    survey_paths: Sequence[Path] = ()
-    acceptance: Acceptance = NONE_ACCEPTED
-    tables_path: Path | None = None
-    tar: bool = False
-    part_size: int = 2**32 - 1
-    parity: Ratio | None = None
-    locked: bool = False
-    update: bool = False
-    fresh: bool = False
-    insecure: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True)
-class Built:
-    """A finished bundle: where it is, what it holds, how long it took (seconds).
-
-    `judged`: the surveyed hosts, and what was found about them; `tables`: by what;
-    `advice`: what could be better about images and stack.
-    """
-
-    path: Path
-    manifest: Manifest
-    index: Index
-    root: Digest
-    seconds: Mapping[str, float]
-    tables: ChosenTables
-    judged: tuple[Judged, ...] = ()
-    advice: tuple[Finding, ...] = ()
-
-    @property
-    def plain_size(self) -> int:
-        """Bytes of all files together, each once."""
-        return sum(content.size for content in self.index.contents.values())
-
-    @property
-    def stored_size(self) -> int:
-        """Bytes of all packs together."""
-        return sum(pack.size for pack in self.index.packs)
-
-
-@dataclass(frozen=True)
-class Planned:
-    """What a build would come to, and what was found about the surveyed hosts."""
-
-    draft: Draft
-    judged: tuple[Judged, ...]
-    tables: ChosenTables
-
-
-@dataclass(frozen=True)
-class _Job:
-    """What is known before anything is fetched: spec, stack, place, hosts."""
-
-    request: BuildRequest
-    spec: Spec
-    stack: Stack | None
-    place: Workplace
-    signers: Sequence[tuple[str, Signer]]
-    surveys: Sequence[Survey]
-    tables: ChosenTables
-
-
-@dataclass(frozen=True)
-class _Gathered:
-    models: list[GatheredModel]
-    images: list[GatheredImage]
-
-    @property
-    def size(self) -> int:
-        """Bytes to pack, about: those of images in the engine are an estimate."""
-        models = sum(model.size for model in self.models)
-        return models + sum(image.size for image in self.images)
-
-    def files(self) -> Iterator[tuple[Path, int]]:
-        """Yield the files of this machine that are packed, and their sizes."""
-        for model in self.models:
-            yield from ((file.source, file.size) for file in model.files)
-        for image in self.images:
-            blobs = (image.blobs or {}).values()
-            yield from ((path, path.stat().st_size) for path in blobs)
 
 
 @dataclass(frozen=True)
@@ -183,23 +89,23 @@ class _Packed:
 
 def build(request: BuildRequest, report: Report) -> Built:
     """Build the bundle that the spec asks for."""
-    clock = _Clock()
+    clock = Clock()
     job = _prepare(request, report, named_signers(request.signers))
     resolved = resolve_sources(job.spec, job.place)
     if job.surveys:
         _judge(job, draft(job.spec, job.stack, job.place, resolved).needs)
     with _target(request, job) as target:
-        gathered = _Gathered(
+        gathered = Gathered(
             gather_models(job.spec, job.place, resolved.models),
             gather_images(job.spec, job.place, resolved.images),
         )
         clock.lap("gather")
         _check_room(request, target, gathered, report)
-        resumed = partial(tell_resumed, report=report)
-        with Packer(target, request.part_size, resumed) as packer:
+        with _packer(target, job) as packer:
             packed = _pack(packer, job, gathered)
             index, digests = _finish(packer, target, job, clock)
         manifest = packed.manifest
+        index = index._replace(bases=job.bases.used(index, manifest))
         judged = _judge(job, needs_of(manifest))
         lock = _lock(job, gathered, manifest, resolved)
         others: dict[str, bytes | Digest] = {**packed.documents, **digests}
@@ -223,8 +129,17 @@ def build(request: BuildRequest, report: Report) -> Built:
     )
 
 
+def _packer(target: Target, job: Job) -> Packer:
+    return Packer(
+        target,
+        job.request.part_size,
+        partial(tell_resumed, report=job.place.report),
+        held=job.bases.chunks,
+    )
+
+
 @contextmanager
-def _target(request: BuildRequest, job: _Job) -> Iterator[Target]:
+def _target(request: BuildRequest, job: Job) -> Iterator[Target]:
     """Give the place for the bundle; say what is found there, and what is left."""
     name = f"{job.spec.name}-{job.spec.version}"
     with open_target(
@@ -240,7 +155,7 @@ def _target(request: BuildRequest, job: _Job) -> Iterator[Target]:
 
 
 def _check_room(
-    request: BuildRequest, target: Target, gathered: _Gathered, report: Report
+    request: BuildRequest, target: Target, gathered: Gathered, report: Report
 ) -> None:
     """Warn, or raise OutputError, when the bundle may or will not fit."""
     free = shutil.disk_usage(request.output).free
@@ -262,7 +177,7 @@ def plan(request: BuildRequest, report: Report) -> Planned:
     return Planned(found, judged, job.tables)
 
 
-def _judge(job: _Job, needs: Needs) -> tuple[Judged, ...]:
+def _judge(job: Job, needs: Needs) -> tuple[Judged, ...]:
     """Judge the surveyed hosts; raise PreflightError when one will not do."""
     judged = judge(job.surveys, needs, job.tables.tables)
     require(judged, job.request.acceptance, needs.name)
@@ -271,10 +186,11 @@ def _judge(job: _Job, needs: Needs) -> tuple[Judged, ...]:
 
 def _prepare(
     request: BuildRequest, report: Report, signers: Sequence[tuple[str, Signer]]
-) -> _Job:
+) -> Job:
     """Read spec, stack and lock, so that their faults are told before the work."""
     surveys = read_surveys(request.survey_paths)
     tables = tables_of(request.tables_path)
+    bases = read_bases(request.base_paths)
     spec = load_spec(request.spec_path)
     stack = load_stack(spec)
     directory = request.spec_path.absolute().parent
@@ -290,12 +206,10 @@ def _prepare(
         epoch=int(request.created.timestamp()),
         report=report,
     )
-    return _Job(request, spec, stack, place, signers, surveys, tables)
+    return Job(request, spec, stack, place, signers, surveys, tables, bases)
 
 
-def _lock(
-    job: _Job, gathered: _Gathered, manifest: Manifest, resolved: Resolved
-) -> Lock:
+def _lock(job: Job, gathered: Gathered, manifest: Manifest, resolved: Resolved) -> Lock:
     """Return the lock of what was built; with `--locked` it must be the old one."""
     built = Lock.of(
         [
@@ -308,7 +222,7 @@ def _lock(
     return built
 
 
-def _pack(packer: Packer, job: _Job, gathered: _Gathered) -> _Packed:
+def _pack(packer: Packer, job: Job, gathered: Gathered) -> _Packed:
     """Pack everything."""
     spec, created = job.spec, job.request.created
     packer.expect(gathered.size)
@@ -319,7 +233,7 @@ def _pack(packer: Packer, job: _Job, gathered: _Gathered) -> _Packed:
         packer.drain()
         finished = [model.finish() for model in taken]
         tables = job.tables.tables
-        images = pack_images(packer, gathered.images, progress, tables)
+        images = pack_images(packer, gathered.images, job.bases, progress, tables)
     models = tuple(entry for entry, _ in finished)
     manifest = Manifest(
         format=FORMAT,
@@ -347,7 +261,7 @@ def _pack(packer: Packer, job: _Job, gathered: _Gathered) -> _Packed:
 
 
 def _finish(
-    packer: Packer, target: Target, job: _Job, clock: _Clock
+    packer: Packer, target: Target, job: Job, clock: Clock
 ) -> tuple[Index, dict[str, Digest]]:
     """Close the packs, and write parity files if they are asked for.
 
@@ -383,7 +297,7 @@ def _describe(
     files[MANIFEST_NAME] = dump_manifest(manifest)
     files[INDEX_NAME] = dump_index(index)
     files[INSTALLER_NAME] = installer_bytes()
-    files[GUIDE_NAME] = install_guide(manifest, signers, index.parity)
+    files[GUIDE_NAME] = install_guide(manifest, index, signers)
     digests = {name: data for name, data in others.items() if isinstance(data, Digest)}
     digests |= {name: digest_of(data) for name, data in files.items()}
     check_consistent(manifest, index, digests)
@@ -397,16 +311,3 @@ def _describe(
     with output_faults(target.path.parent):
         target.finish()
     return digest_of(sums)
-
-
-class _Clock:
-    """Seconds spent in each part of the build."""
-
-    def __init__(self) -> None:
-        self.laps: dict[str, float] = {}
-        self._last = time.monotonic()
-
-    def lap(self, name: str) -> None:
-        now = time.monotonic()
-        self.laps[name] = now - self._last
-        self._last = now

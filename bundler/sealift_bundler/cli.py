@@ -16,6 +16,7 @@ from sealift_bundler import __version__
 from sealift_bundler.commands import (
     build,
     copy,
+    diff,
     init,
     inspect,
     installer,
@@ -50,6 +51,7 @@ app.command("copy")(copy.run)
 app.command("inspect")(inspect.run)
 app.command("verify")(verify.run)
 app.command("rehearse")(rehearse.run)
+app.command("diff")(diff.run)
 app.command("installer")(installer.run)
 
 

@@ -54,6 +54,8 @@ class CopySource:
         units: dict[str, list[Unit]] = {pack.name: [] for pack in index.packs}
         names = list(units)
         for chunk in index.chunks:
+            if chunk.is_base:  # The host has it: it lies in no pack.
+                continue
             end = chunk.offset + chunk.stored_size
             unit = Unit(chunk.offset, end, chunk.stored_digest)
             units[names[chunk.pack]].append(unit)
@@ -124,7 +126,8 @@ class CopySource:
         """The number of the first chunk of each pack."""
         first: dict[str, int] = {}
         for number, chunk in enumerate(self.bundle.index.chunks):
-            first.setdefault(self.bundle.index.packs[chunk.pack].name, number)
+            if not chunk.is_base:
+                first.setdefault(self.bundle.index.packs[chunk.pack].name, number)
         return first
 
     def _read_chunk(self, number: int, data: bytearray) -> None:

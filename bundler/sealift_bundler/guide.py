@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sealift_manifests.index import Index
 from sealift_manifests.model import Manifest
 from sealift_manifests.parity import Parity
 from sealift_manifests.sshsig import P384
@@ -14,19 +15,24 @@ from sealift_bundler.signing import Signer
 
 def install_guide(
     manifest: Manifest,
+    index: Index,
     signers: Sequence[tuple[str, Signer]],
-    parity: Parity | None = None,
 ) -> bytes:
     """Return INSTALL.md. `signers` are (name in the signature file, signer) pairs."""
     verify = _verify(signers)
-    if parity:
+    if index.parity:
         verify = verify.replace(_BUT_PACKS, f"{_BUT_PACKS} --exclude='*.par'")
-    parts = [_HEAD, _contents(manifest), _trust(signers), verify, _INSTALL]
+    parts = [_HEAD, _contents(manifest)]
+    if index.bases:
+        parts.append(
+            _DELTA.replace("{bases}", "\n".join(f"- {b}" for b in index.bases))
+        )
+    parts += [_trust(signers), verify, _INSTALL]
     if manifest.stack:
         parts.append(_START)
     parts += [_audit(manifest, signers), _TROUBLE]
-    if parity:
-        parts.append(_parity(parity))
+    if index.parity:
+        parts.append(_parity(index.parity))
     text = "\n".join(part.strip("\n") + "\n" for part in parts)
     return (
         text.replace("{name}", manifest.name)
@@ -108,6 +114,14 @@ _HEAD = """
 A Sealift bundle, serial {serial}, built {created}. It holds:
 """
 
+_DELTA = """
+It is a **delta**: what the host has already is left out. It builds on
+
+{bases}
+
+and `install` says so, before it changes anything, on a host that lacks some of that.
+"""
+
 _TRUST = """
 ## 1. Know whom to trust
 
@@ -180,7 +194,7 @@ _TROUBLE = """
 ## When something is wrong
 
 Every message names what is wrong, where, and what to do next; the exit code says
-what kind it is: 10-18 the bundle is not trusted or damaged, 30 the host lacks
+what kind it is: 10-18 the bundle is not trusted or damaged, 30-31 the host lacks
 something, 40-45 a change did not work, 50 the audit found drift. A damaged pack is
 named with its byte range: copy that one file again. Nothing half-done is left in
 the way: run the same command again.

@@ -183,7 +183,9 @@ def large_files_of(bundle: Bundle) -> tuple[LargeFile, ...]:
     held: list[dict[str, None]] = [{} for _ in bundle.index.packs]
     for digest, names in _owners(bundle.manifest).items():
         for number in bundle.index.contents[digest].chunks:
-            held[bundle.index.chunks[number].pack] |= names
+            chunk = bundle.index.chunks[number]
+            if not chunk.is_base:
+                held[chunk.pack] |= names
     in_row = bundle.index.parity is not None
     parity = bundle.index.parity.files if bundle.index.parity else ()
     return (

@@ -18,7 +18,7 @@ from typing import Protocol
 
 from sealift_manifests.codecs import RAW
 from sealift_manifests.digests import Buffer, Digest, digest_of, from_hex
-from sealift_manifests.index import MAX_CHUNK, Content, Index
+from sealift_manifests.index import MAX_CHUNK, Content, Index, base_chunk
 from sealift_manifests.parallel import core_count
 
 from sealift_bundler.encode import encode
@@ -48,15 +48,15 @@ class Packed:
 
     name: str = ""
     size: int = 0
-    chunks: list[int] = field(default_factory=list)
+    chunks: list[Digest] = field(default_factory=list)
     measured: Future[Digest] | None = None
-    first: Digest | None = None
+    left_out: bool = False
 
     @property
     def digest(self) -> Digest:
         """The digest of the whole file: that of its chunk, when it has only one."""
         if self.measured is None:
-            return self.first or digest_of(b"")
+            return self.chunks[0] if self.chunks else digest_of(b"")
         return self.measured.result()
 
 
@@ -74,8 +74,8 @@ class Packer:
     """Writes packs of at most `part_size` bytes to `target`.
 
     Goes on where an earlier run has stopped, as far as the same chunks come; `resumed`
-    is told how far that was, if there was one. Memory that comes from `buffers` is
-    given back to them once it is stored.
+    is told how far that was, if there was one. Chunks in `held` are measured and left
+    out. Memory that comes from `buffers` is given back to them once it is stored.
     """
 
     def __init__(
@@ -83,15 +83,19 @@ class Packer:
         target: Target,
         part_size: int = MAX_PART_SIZE,
         resumed: Callable[[Resumed], None] = lambda _: None,
+        *,
+        held: frozenset[Digest] = frozenset(),
     ) -> None:
         self._packs = Packs(target, part_size, resumed)
+        self._held = held
         workers = min(core_count(), _WORKERS)
         self._ahead = workers + 2
         self._pool = ThreadPoolExecutor(workers, "encode")
         self._files = InOrder("measure-file")
         self._waiting: deque[_Taken] = deque()
         self._settling: deque[tuple[Buffer, list[Future[None]]]] = deque()
-        self._places: dict[Digest, int] = {}
+        self._places: set[Digest] = set()
+        self._left_out: dict[Digest, int] = {}
         self._contents: list[Packed] = []
         self.buffers = Buffers()
 
@@ -109,12 +113,15 @@ class Packer:
         pieces: Iterable[tuple[Buffer, int]],
         observers: Sequence[Observer] = (),
         name: str = "",
+        *,
+        left_out: bool = False,
     ) -> Packed:
         """Take a file as pieces of (bytes, element width); each at most 8 MiB.
 
-        The buffers must not change afterwards. `observers` see the same bytes.
+        The buffers must not change afterwards. `observers` see the same bytes. A file
+        that is `left_out` is measured and not stored: a host has it whole.
         """
-        packed = Packed(name)
+        packed = Packed(name, left_out=left_out)
         self._contents.append(packed)
         rest = iter(pieces)
         first = list(islice(rest, 2))
@@ -147,11 +154,16 @@ class Packer:
         """Close the last pack and return the index of everything added."""
         self.drain()
         self._packs.finish()
+        left = {d: size for d, size in self._left_out.items() if d not in self._places}
+        chunks = (*self._packs.chunks, *(base_chunk(*each) for each in left.items()))
+        numbers = {chunk.digest: number for number, chunk in enumerate(chunks)}
         contents = {
-            packed.digest: Content(packed.digest, packed.size, tuple(packed.chunks))
+            packed.digest: Content(
+                packed.digest, packed.size, tuple(numbers[d] for d in packed.chunks)
+            )
             for packed in self._contents
         }
-        return Index(tuple(self._packs.packs), tuple(self._packs.chunks), contents)
+        return Index(tuple(self._packs.packs), chunks, contents)
 
     def __enter__(self) -> Packer:
         return self
@@ -168,14 +180,16 @@ class Packer:
         self, packed: Packed, data: Buffer, width: int, observed: Future[None] | None
     ) -> None:
         packed.size += len(data)
-        measured = self._pool.submit(self._measure, data, width)
+        measure = self._measure_only if packed.left_out else self._measure
+        measured = self._pool.submit(measure, data, width)
         self._waiting.append(_Taken(packed, data, measured, observed))
         if len(self._waiting) >= self._ahead:
             self._store_next()
 
     def _measure(self, data: Buffer, width: int) -> Measured:
         digest = digest_of(data)
-        if digest in self._places or self._packs.expects(digest):
+        is_known = digest in self._places or digest in self._held
+        if is_known or self._packs.expects(digest):
             return Measured(digest, width)
         return self._encode(digest, data, width)
 
@@ -185,21 +199,24 @@ class Packer:
         stored_digest = digest if raw else digest_of(encoded.stored)
         return Measured(digest, width, len(data), encoded, stored_digest)
 
+    def _measure_only(self, data: Buffer, width: int) -> Measured:
+        return Measured(digest_of(data), width)
+
     def _store_next(self) -> None:
         taken = self._waiting.popleft()
         measured = taken.measured.result()
         digest, data = measured.digest, taken.data
         users = [taken.observed] if taken.observed else []
-        if digest not in self._places:
+        if taken.packed.left_out or digest in self._held:
+            self._left_out[digest] = len(data)
+        elif digest not in self._places:
             self._packs.now = taken.packed.name
-            place = len(self._packs.chunks)
             if not self._packs.keep(digest, measured.asked):
                 if measured.encoded is None:
                     measured = self._encode(digest, data, measured.asked)
                 users.append(self._packs.store(measured))
-            self._places[digest] = place
-        taken.packed.first = taken.packed.first or digest
-        taken.packed.chunks.append(self._places[digest])
+            self._places.add(digest)
+        taken.packed.chunks.append(digest)
         self._packs.left = max(0, self._packs.left - len(data))
         self._settling.append((data, users))
         if len(self._settling) > _SETTLING:

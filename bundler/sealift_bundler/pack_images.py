@@ -1,18 +1,21 @@
 """Bring images into the packs: fetched blobs as they are, others out of the engine.
 
 What comes from a registry is kept byte for byte. What the engine saves is streamed
-into the packs and gets a manifest that we write.
+into the packs and gets a manifest that we write. For a delta, a layer that hosts have
+is left out whole: an engine gives layers back, not parts of them.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from sealift_manifests.digests import Digest, digest_of
+from docker import DockerClient
+from sealift_manifests.digests import Digest, digest_of, from_hex
 from sealift_manifests.errors import SourceContentError
 from sealift_manifests.model import Descriptor, ImageEntry, ImageSource, LayerEntry
 from sealift_manifests.preflight.notes import IMAGE_NOTE, image_needs_facts
@@ -20,6 +23,7 @@ from sealift_manifests.preflight.tables import Tables
 from sealift_manifests.references import qualify, read_reference, unique_reference
 
 from sealift_bundler import registry
+from sealift_bundler.bases import Bases
 from sealift_bundler.chunking import CHUNK_SIZE
 from sealift_bundler.engine.archive import Readable
 from sealift_bundler.engine.build import check_no_secrets, secret_values
@@ -59,11 +63,15 @@ class PackedImages:
 def pack_images(
     packer: Packer,
     images: Sequence[GatheredImage],
+    bases: Bases,
     progress: Meter,
     tables: Tables,
 ) -> PackedImages:
-    """Pack every image; `tables` say for which GPUs published builds are."""
-    packed = [(image, _parts(packer, image, progress)) for image in images]
+    """Pack every image, but for the layers that the bases have.
+
+    `tables` say for which GPUs published builds are.
+    """
+    packed = [(image, _parts(packer, image, bases, progress)) for image in images]
     configs = {
         image.name: image_config(parts.config, image.name) for image, parts in packed
     }
@@ -74,11 +82,13 @@ def pack_images(
     return PackedImages(tuple(entries), configs, views)
 
 
-def _parts(packer: Packer, image: GatheredImage, progress: Meter) -> _Parts:
+def _parts(
+    packer: Packer, image: GatheredImage, bases: Bases, progress: Meter
+) -> _Parts:
     with progress.item(_called(image)):
         if image.resolved:
-            return _pack_blobs(packer, image, image.resolved, progress)
-        return _pack_saved(packer, image, progress)
+            return _pack_blobs(packer, image, image.resolved, bases, progress)
+        return _pack_saved(packer, image, bases, progress)
 
 
 def _called(image: GatheredImage) -> str:
@@ -120,7 +130,11 @@ def _facts(
 
 
 def _pack_blobs(
-    packer: Packer, image: GatheredImage, resolved: ResolvedImage, progress: Meter
+    packer: Packer,
+    image: GatheredImage,
+    resolved: ResolvedImage,
+    bases: Bases,
+    progress: Meter,
 ) -> _Parts:
     """Pack what was fetched, after its layers were unpacked and compared."""
     places = image.blobs or {}
@@ -133,10 +147,11 @@ def _pack_blobs(
     )
     views = tuple(found.view for found in facts)
     check_image(image.name, resolved.config_bytes, views, image.not_secret)
+    layers = tuple(map(_layer_entry, resolved.layers, facts))
+    left_out = {layer.digest for layer in layers if bases.gives(layer)}
     packer.add_bytes(resolved.manifest, _called(image))
     in_order = {blob.digest: places[blob.digest] for blob in resolved.blobs}
-    _pack_files(packer, image, in_order, progress)
-    layers = tuple(map(_layer_entry, resolved.layers, facts))
+    _pack_files(packer, image, in_order, left_out, progress)
     return _Parts(
         Descriptor(
             resolved.media_type, resolved.manifest_digest, len(resolved.manifest)
@@ -160,11 +175,19 @@ def _layer_entry(layer: registry.Descriptor, found: LayerFacts) -> LayerEntry:
 
 
 def _pack_files(
-    packer: Packer, image: GatheredImage, places: Mapping[Digest, Path], progress: Meter
+    packer: Packer,
+    image: GatheredImage,
+    places: Mapping[Digest, Path],
+    left_out: Collection[Digest],
+    progress: Meter,
 ) -> None:
     """Pack blobs from the cache, and expect them to be what they are called."""
     packed = {
-        digest: packer.add(_file_pieces(path, progress), name=_called(image))
+        digest: packer.add(
+            _file_pieces(path, progress),
+            name=_called(image),
+            left_out=digest in left_out,
+        )
         for digest, path in places.items()
     }
     packer.drain()
@@ -177,13 +200,24 @@ def _pack_files(
             )
 
 
-def _pack_saved(packer: Packer, image: GatheredImage, progress: Meter) -> _Parts:
-    def store(stream: Readable) -> tuple[Digest, int]:
-        taken = packer.add(_stream_pieces(stream, progress), name=_called(image))
-        packer.drain()
-        return taken.digest, taken.size
-
+def _pack_saved(
+    packer: Packer, image: GatheredImage, bases: Bases, progress: Meter
+) -> _Parts:
     with open_engine() as client:
+        given = _given_layers(client, image, bases)
+
+        def store(stream: Readable) -> tuple[Digest, int]:
+            expected = given.pop(0) if given else None
+            taken = packer.add(
+                _stream_pieces(stream, progress),
+                name=_called(image),
+                left_out=expected is not None,
+            )
+            packer.drain()
+            if expected not in (None, taken.digest):
+                raise _changed_layers(image)
+            return taken.digest, taken.size
+
         saved = save_image(
             client,
             image.reference,
@@ -205,6 +239,40 @@ def _pack_saved(packer: Packer, image: GatheredImage, progress: Meter) -> _Parts
     )
 
 
+def _given_layers(
+    client: DockerClient, image: GatheredImage, bases: Bases
+) -> list[Digest | None]:
+    """Return which layers hosts have, in the order in which the engine saves them.
+
+    Only a layer that was read to its end is known, and by then it would be stored: with
+    a base that has layers, the image is saved twice, and measured the first time.
+    """
+    if not bases.have_layers:
+        return []
+    order: list[Digest] = []
+
+    def measure(stream: Readable) -> tuple[Digest, int]:
+        state, size = hashlib.sha256(), 0
+        for piece, _ in _stream_pieces(stream, lambda _: None):
+            state.update(piece)
+            size += len(piece)
+        order.append(from_hex(state.hexdigest()))
+        return order[-1], size
+
+    saved = save_image(client, image.reference, image.platform, measure)
+    held = {layer.digest for layer in saved.layers if bases.gives(layer)}
+    return [digest if digest in held else None for digest in order]
+
+
+def _changed_layers(image: GatheredImage) -> SourceContentError:
+    return SourceContentError(
+        f"the engine saved the layers of image {image.name} in another order the "
+        "second time",
+        hint="Let nothing change the image meanwhile, and build again; or build "
+        "without --base.",
+    )
+
+
 class _Counted(io.FileIO):
     """A file that tells how much of it was read."""
 
@@ -223,7 +291,9 @@ def _file_pieces(path: Path, progress: Meter) -> Iterator[tuple[bytes, int]]:
         yield from _stream_pieces(stream, progress)
 
 
-def _stream_pieces(stream: Readable, progress: Meter) -> Iterator[tuple[bytes, int]]:
+def _stream_pieces(
+    stream: Readable, progress: Callable[[int], None]
+) -> Iterator[tuple[bytes, int]]:
     while piece := _read_full(stream):
         yield piece, 1
         progress(len(piece))

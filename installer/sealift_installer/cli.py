@@ -17,6 +17,7 @@ from sealift_installer.commands import (
     install,
     ollama_merge,
     preflight,
+    receipt,
     start,
     status,
     stop,
@@ -41,6 +42,7 @@ COMMANDS = {
     "status": status,
     "audit": audit,
     "ollama-merge": ollama_merge,
+    "receipt": receipt,
     "uninstall": uninstall,
 }
 

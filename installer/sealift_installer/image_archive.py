@@ -25,18 +25,18 @@ def archive(image: ImageEntry, read_blob: ReadBlob) -> Iterator[Buffer]:
     Each blob is measured as it passes. One that is not what was signed raises
     DigestMismatchError before the archive is whole, so that no engine takes it.
     """
-    for name, content in _texts(image):
+    for name, content in oci_texts(image):
         yield ustar.header(name, len(content)) + content + ustar.padding(len(content))
     for blob in _blobs(image):
-        yield ustar.header(_member(blob.digest), blob.size)
-        yield from _checked(image, blob, read_blob(blob.digest))
+        yield ustar.header(member_name(blob.digest), blob.size)
+        yield from checked_blob(image, blob, read_blob(blob.digest))
         yield ustar.padding(blob.size)
     yield ustar.END
 
 
 def archive_size(image: ImageEntry) -> int:
     """Return the exact size of the archive in bytes."""
-    sizes = [len(content) for _, content in _texts(image)]
+    sizes = [len(content) for _, content in oci_texts(image)]
     sizes += [blob.size for blob in _blobs(image)]
     return sum(map(_space, sizes)) + len(ustar.END)
 
@@ -49,13 +49,15 @@ def _blobs(image: ImageEntry) -> List[Descriptor]:
     return list({blob.digest: blob for blob in image.blobs}.values())
 
 
-def _member(digest: Digest) -> str:
+def member_name(digest: Digest) -> str:
+    """Return where a blob lies in an archive."""
     return f"blobs/sha256/{digest.hex}"
 
 
-def _checked(
+def checked_blob(
     image: ImageEntry, blob: Descriptor, pieces: Iterator[Buffer]
 ) -> Iterator[Buffer]:
+    """Yield a blob, and raise DigestMismatchError at its end if it is another."""
     measure, left = hashlib.sha256(), blob.size
     for piece in pieces:
         measure.update(piece)
@@ -73,7 +75,8 @@ def _checked(
         )
 
 
-def _texts(image: ImageEntry) -> Tuple[Tuple[str, bytes], ...]:
+def oci_texts(image: ImageEntry) -> Tuple[Tuple[str, bytes], ...]:
+    """Return the small files of the archive, by name."""
     tag = image.reference.rpartition(":")[2]
     descriptor: Dict[str, Any] = {
         "mediaType": image.manifest.media_type,
@@ -90,9 +93,9 @@ def _texts(image: ImageEntry) -> Tuple[Tuple[str, bytes], ...]:
         "manifests": [descriptor],
     }
     docker = {
-        "Config": _member(image.config.digest),
+        "Config": member_name(image.config.digest),
         "RepoTags": [image.reference],
-        "Layers": [_member(layer.digest) for layer in image.layers],
+        "Layers": [member_name(layer.digest) for layer in image.layers],
     }
     return (
         ("oci-layout", _json({"imageLayoutVersion": "1.0.0"})),

@@ -15,13 +15,14 @@ import posixpath
 import tarfile
 import zlib
 from dataclasses import dataclass
-from typing import IO, Any, Dict, FrozenSet, Iterator, List, Optional, cast
+from typing import IO, Any, Dict, FrozenSet, Iterator, List, Optional
 
 from sealift_manifests.digests import Digest, from_hex
 from sealift_manifests.errors import EngineError
 from sealift_manifests.model import ImageEntry, LayerEntry
 
-from sealift_installer.engine import Engine, name_in_path, printable
+from sealift_installer.engine import Engine, printable
+from sealift_installer.images import export_image
 
 _PIECE = 1 << 20
 _MAX_TEXT = 8 << 20
@@ -62,15 +63,28 @@ def audit_image(engine: Engine, image: ImageEntry) -> List[str]:
 
     Reads the whole image, as fast as the engine exports it.
     """
-    path = f"/images/{name_in_path(image.reference)}/get"
     try:
-        # No time limit: graph drivers assemble all layers before the first byte.
-        with engine.request("GET", path, timeout=None) as answer:
-            stream = cast("IO[bytes]", answer)  # Of which tarfile only calls `read`.
+        with export_image(engine, image) as stream:
             return audit_export(stream, image)
     except EngineError as error:
         engine.get("/version")  # An engine that is gone is no fault of the image.
         return [f"image {image.name} cannot be exported: {error.message}"]
+
+
+def exported_digests(engine: Engine, image: ImageEntry) -> FrozenSet[Digest]:
+    """Return the digests of all files in the engine's export of an image.
+
+    Reads the whole image. Raises EngineError when the engine does not export it.
+    """
+    try:
+        with export_image(engine, image) as stream:
+            export = _read(stream, frozenset(layer.digest for layer in image.layers))
+    except (tarfile.TarError, zlib.error, ValueError) as error:
+        raise EngineError(
+            f"the export of image {image.name} is damaged: {printable(error)}",
+            hint="Run `audit`, and see the engine's log.",
+        ) from error
+    return frozenset(found.stored for found in export.files.values())
 
 
 def audit_export(stream: IO[bytes], image: ImageEntry) -> List[str]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import uuid
-from contextlib import suppress
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import IO, Any, Callable, Dict, Iterator, List, Optional, cast
 
 from sealift_manifests.digests import Buffer
 from sealift_manifests.errors import EngineError, ImageLoadError
@@ -25,6 +26,7 @@ from sealift_installer.engine import (
     with_query,
 )
 from sealift_installer.image_archive import ReadBlob, archive
+from sealift_installer.image_recovery import Recovery, recovered_archive
 
 ABSENT, PRESENT, OTHER = "absent", "present", "other"
 
@@ -52,17 +54,24 @@ def load_image(
     image: ImageEntry,
     read_blob: ReadBlob,
     progress: Callable[[int], None] = lambda size: None,
+    recovery: Optional[Recovery] = None,
 ) -> None:
     """Load `image` under its name, and prove it whole.
 
-    `progress` is told the bytes of each piece handed to the engine. An error of
-    `read_blob` goes to the caller as it is, and the engine keeps no image of that
-    name that was not there before.
+    `progress` is told the bytes of each piece handed to the engine. With `recovery`,
+    some layers come out of the engine itself. An error of `read_blob` goes to the
+    caller as it is, and the engine keeps no image of that name that was not there
+    before.
     """
     refuse_other(engine, image)
     before = image_state(engine, image)
+    pieces = (
+        recovered_archive(image, read_blob, recovery, partial(export_image, engine))
+        if recovery
+        else archive(image, read_blob)
+    )
     try:
-        _upload(engine, image, _counted(archive(image, read_blob), progress))
+        _upload(engine, image, _counted(pieces, progress))
         fault = prove_image(engine, image)
         if fault:
             raise ImageLoadError(
@@ -76,6 +85,15 @@ def load_image(
             with suppress(EngineError):
                 _untag(engine, image)
         raise
+
+
+@contextmanager
+def export_image(engine: Engine, image: ImageEntry) -> Iterator[IO[bytes]]:
+    """Give what the engine exports of an image: a tar, to be read once."""
+    path = f"/images/{name_in_path(image.reference)}/get"
+    # No time limit: graph drivers assemble all layers before the first byte.
+    with engine.request("GET", path, timeout=None) as answer:
+        yield cast("IO[bytes]", answer)  # Of which tarfile only calls `read`.
 
 
 def prove_image(engine: Engine, image: ImageEntry) -> Optional[str]:

@@ -25,10 +25,12 @@ from sealift_manifests.verify import verify_outline
 
 from sealift_installer import releases, space, store, trees
 from sealift_installer.compose import Compose
+from sealift_installer.delta import require_base, with_base
 from sealift_installer.engine import EngineFacts
 from sealift_installer.host import Host
 from sealift_installer.host_trust import NamedKeys, remember, trust_to_install
 from sealift_installer.image_audit import audit_image
+from sealift_installer.image_recovery import Recovery
 from sealift_installer.images import (
     PRESENT,
     image_state,
@@ -83,7 +85,7 @@ def install(host: Host, places: Sequence[str], options: InstallOptions) -> Insta
     """Bring the host to the bundle at these places."""
     trust = trust_to_install(host.layout, options.named)
     with Media(places) as media:
-        bundle = open_bundle(media, trust, host.now())
+        bundle = with_base(host.layout, open_bundle(media, trust, host.now()))
         host.report.step(_introduction(bundle))
         for doubt in bundle.doubts:
             host.report.step(f"set aside: {doubt}")
@@ -96,6 +98,7 @@ def install(host: Host, places: Sequence[str], options: InstallOptions) -> Insta
         check_before(host, bundle, plan, facts)
         with host.locked():
             _check_again(host, bundle, options)
+            bundle = with_base(host.layout, bundle)
             plan = make_plan(host, bundle, facts, repair=options.repair)
             check_before(host, bundle, plan, facts)
             path = host.layout.release(bundle.manifest, bundle.root)
@@ -104,9 +107,8 @@ def install(host: Host, places: Sequence[str], options: InstallOptions) -> Insta
             if not plan.is_empty:
                 # Before the work: what is begun must be answered for, finished or not.
                 host.log("install-begun", bundle.manifest, root=bundle.root, **extra)
-                apply(
-                    host, bundle, plan, partial(_record, host, bundle, facts, verdict)
-                )
+                record = partial(_record, host, bundle, facts, verdict)
+                apply(host, bundle, plan, record, facts)
             # Also when all is there: a run may have been cut off before this.
             remember(host.layout, options.named, bundle.accepted)
             if releases.is_new_serial(host.layout, bundle) or not plan.is_empty:
@@ -184,11 +186,12 @@ def check_before(
 ) -> None:
     """Raise for what would stop the plan half-way and can be known before it.
 
-    That is a damaged small file or a pack that is not there, or a file system that
-    cannot take what will be written.
+    That is a damaged small file or a pack that is not there, a release that a delta
+    builds on, or a file system that cannot take what will be written.
     """
     if plan.is_empty:
         return
+    taken_back = require_base(host.layout, host.engine, bundle, plan, facts)
     stack = bundle.manifest.stack
     needed = {content.digest for content in plan.contents}
     needed.update(blob.digest for image in plan.images for blob in image.blobs)
@@ -198,7 +201,12 @@ def check_before(
     block = space.probe(host.layout.state).block
     needs = [space.weights_need(host.layout.state, plan.contents, plan.trees, block)]
     if facts and facts.is_local and os.path.isdir(facts.root_dir):
-        needs += [space.image_need(facts.root_dir, image) for image in plan.images]
+        needs += [
+            space.recovery_need(facts.root_dir, image, taken_back[image.name])
+            if image.name in taken_back
+            else space.image_need(facts.root_dir, image)
+            for image in plan.images
+        ]
     space.check_space(needs)
     if stack:
         require_compose(host)
@@ -217,6 +225,7 @@ def apply(
     bundle: Bundle,
     plan: InstallPlan,
     record: Callable[[], releases.ReleaseRecord],
+    facts: Optional[EngineFacts] = None,
 ) -> None:
     """Carry out the plan, weights first, the switch last."""
     layout, report, manifest = host.layout, host.report, bundle.manifest
@@ -231,8 +240,9 @@ def apply(
         labels = {"sealift.bundle": manifest.name, "sealift.model": model.name}
         ensure_volume(host.engine, name, layout.tree(model), labels)
         report.step(f"volume {name}: read-only, for model {model.name}")
+    taken_back = require_base(layout, host.engine, bundle, plan, facts)
     for image in plan.images:
-        _load(host, bundle, image)
+        _load(host, bundle, image, taken_back.get(image.name))
     if plan.write_release:
         releases.write_release(layout, bundle, record())
     if plan.switch:
@@ -240,11 +250,15 @@ def apply(
         releases.switch(layout, manifest.name, path)
 
 
-def _load(host: Host, bundle: Bundle, image: ImageEntry) -> None:
+def _load(
+    host: Host, bundle: Bundle, image: ImageEntry, recovery: Optional[Recovery]
+) -> None:
     """Load an image. One that is there was found damaged: the engine would keep it."""
-    replaced = remove_image(host.engine, image)
-    with host.report.progress(f"loading image {image.name}", image.size) as progress:
-        load_image(host.engine, image, bundle.read_content, progress)
+    engine = host.engine
+    size = recovery.archive_size(image) if recovery else image.size
+    replaced = remove_image(engine, image)
+    with host.report.progress(f"loading image {image.name}", size) as progress:
+        load_image(engine, image, bundle.read_content, progress, recovery)
     faults = audit_image(host.engine, image) if replaced else []
     if faults:
         raise ImageLoadError(

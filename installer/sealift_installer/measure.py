@@ -75,21 +75,28 @@ def _drop_cache(path: str) -> None:
 
 def _is_good(task: _Task) -> bool:
     path, offset, size, digest = task
+    return read_good(path, offset, _scratch.take(size), digest)
+
+
+def read_good(path: str, offset: int, target: memoryview, digest: Digest) -> bool:
+    """Fill `target` from `offset` of a file; say whether that is what `digest` names.
+
+    What cannot be read is not good.
+    """
     try:
         fd = os.open(path, _OPEN_FLAGS)
     except OSError:
         return False
+    size, done = len(target), 0
     try:
         # Asks for all of it at once: the kernel alone reads ahead much less.
         os.posix_fadvise(fd, offset, size, os.POSIX_FADV_WILLNEED)
-        buffer = _scratch.take(size)
-        done = 0
         while done < size:
-            got = os.preadv(fd, [buffer[done:]], offset + done)
+            got = os.preadv(fd, [target[done:]], offset + done)
             if not got:
                 return False
             done += got
-        return digest_of(buffer) == digest
+        return digest_of(target) == digest
     except OSError:
         return False
     finally:

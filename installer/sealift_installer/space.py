@@ -15,6 +15,8 @@ from sealift_manifests.model import ImageEntry, ModelEntry
 from sealift_manifests.sizes import human
 from sealift_manifests.trees import tree_of
 
+from sealift_installer.image_recovery import Recovery
+
 METADATA = 4 << 20
 """Bytes set aside for directories, the release's files and the ledger."""
 
@@ -75,6 +77,23 @@ def image_need(root_dir: str, image: ImageEntry) -> Need:
     """
     unpacked = sum(layer.diff_size for layer in image.layers)
     return Need(root_dir, image.size + unpacked, 0, f"image {image.name}")
+
+
+def recovery_need(root_dir: str, image: ImageEntry, recovery: Recovery) -> Need:
+    """Return what loading an image takes whose old layers the engine has.
+
+    Layers from the first new one up are unpacked. An engine that gives plain tars
+    assembles the image that it exports in a file, and keeps what it gives in another.
+    """
+    taken = [layer in recovery.layers for layer in image.layers]
+    first = taken.index(False) if False in taken else len(taken)
+    size = sum(layer.diff_size for layer in image.layers[first:])
+    size += recovery.archive_size(image)
+    if recovery.exact:
+        size -= recovery.passing  # It has these blobs already, and keeps them once.
+    else:
+        size += max(sum(x.diff_size for x in each.layers) for each in recovery.sources)
+    return Need(root_dir, size, 0, f"image {image.name}")
 
 
 def shortages(

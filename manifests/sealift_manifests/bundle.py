@@ -2,7 +2,7 @@
 
 Order of checks: signatures over the exact bytes of SHA256SUMS; then the digests
 of manifest.json and index.json; only then are these parsed. Each chunk is hashed
-before it is decoded.
+before it is decoded. What a delta leaves out comes from the base that it is given.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import (
 from sealift_manifests.codecs import RAW, decode
 from sealift_manifests.digests import Digest, digest_of
 from sealift_manifests.errors import (
+    BaseMissingError,
     DigestMismatchError,
     ManifestError,
     PayloadError,
@@ -67,6 +68,23 @@ class Spare(Protocol):
         """Fill `target` with the stored bytes of a chunk; say whether it could."""
 
 
+class PlainSource(Protocol):
+    """Where the plain bytes of chunks are that a delta leaves out: a host's store.
+
+    Asked from several threads at once.
+    """
+
+    def holds(self, chunk: Chunk) -> bool:
+        """Say whether there is a place for these bytes here, good or bad."""
+
+    def read_plain(self, chunk: Chunk, target: memoryview) -> None:
+        """Fill `target` with the chunk's plain bytes, whose digest was checked.
+
+        Raises BaseMissingError where there is none, DigestMismatchError where none
+        is good.
+        """
+
+
 class BadCopy(NamedTuple):
     """A file on a medium that could not give chunk `number` as it was signed."""
 
@@ -81,6 +99,7 @@ class Bundle:
     `documents` are the small signed files that were read and verified on opening;
     `doubts` says which copies of the root and its signatures were set aside. `spares`
     are asked for what no medium has whole; `bad_copies` fills while chunks are read.
+    `base` has what a delta leaves out; a bundle that was just opened has none.
     """
 
     media: Media
@@ -94,6 +113,7 @@ class Bundle:
     doubts: Tuple[str, ...] = ()
     spares: Tuple[Spare, ...] = ()
     bad_copies: List[BadCopy] = field(default_factory=list, compare=False)
+    base: Optional[PlainSource] = None
 
     @property
     def unlisted(self) -> Tuple[str, ...]:
@@ -148,6 +168,8 @@ class Bundle:
         """
         chunk = self.index.chunks[number]
         target = bytearray(chunk.size) if into is None else into
+        if chunk.is_base:
+            return self._read_base(chunk, memoryview(target)[: chunk.size])
         stored = (
             memoryview(target)[: chunk.stored_size]
             if chunk.codec == RAW
@@ -202,9 +224,21 @@ class Bundle:
             for spare in self.spares
         )
 
+    def _read_base(self, chunk: Chunk, target: memoryview) -> memoryview:
+        """Fill `target` with the plain bytes of a chunk that the base has."""
+        if self.base is None:
+            raise base_missing(self, "nothing was given to take it from")
+        self.base.read_plain(chunk, target)
+        return target
+
     def is_at_hand(self, number: int) -> bool:
-        """Say whether a medium or a spare has a place for this chunk, good or bad."""
+        """Say whether a medium, a spare or the base has a place for this chunk.
+
+        What is there may be good or bad.
+        """
         chunk = self.index.chunks[number]
+        if chunk.is_base:
+            return self.base is not None and self.base.holds(chunk)
         end = chunk.offset + chunk.stored_size
         copies = self.media.copies(self.index.packs[chunk.pack].name)
         return any(file.size >= end for file in copies) or self.has_spare(number)
@@ -276,6 +310,19 @@ def read_document(
             )
         )
     raise errors[0]
+
+
+def base_missing(bundle: Bundle, detail: str) -> BaseMissingError:
+    """Return the error for chunks of a delta that its base should have."""
+    manifest = bundle.manifest
+    names = " and ".join(map(str, bundle.index.bases))
+    return BaseMissingError(
+        f"{manifest.name} {manifest.version} is a delta: it builds on {names}, and "
+        f"not all of that is on this host: {detail}",
+        hint="Install that first (or `install --repair` it, if it is installed). Else "
+        "send a new `receipt` of this host and ask for a bundle that is built with it, "
+        "or ask for a full one.",
+    )
 
 
 def damaged_chunk(file: MediaFile, chunk: Chunk) -> DigestMismatchError:

@@ -170,6 +170,13 @@ class PreflightError(SealiftError):
     exit_code = 30
 
 
+class BaseMissingError(SealiftError):
+    """The host lacks some of the release that a delta builds on."""
+
+    slug = "base-missing"
+    exit_code = 31
+
+
 # 4x: changes to the host
 
 
@@ -219,14 +226,14 @@ class RehearsalError(SealiftError):
     """A bundle does not install or start where it was rehearsed."""
 
     slug = "rehearsal-failed"
-    exit_code = 46
+    exit_code = 48
 
 
 class ReachesOutsideError(SealiftError):
     """A rehearsed stack tries to reach what an offline host does not have."""
 
     slug = "reaches-outside"
-    exit_code = 47
+    exit_code = 49
 
 
 # 5x: audit

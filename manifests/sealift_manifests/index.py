@@ -1,7 +1,8 @@
 """The index: which chunks make a file, and where each chunk lies in the packs.
 
 Chunks are listed in the order in which they lie: the first pack first, back to
-back, without gaps. So the digests of the chunks cover every byte of every pack.
+back, without gaps. So the digests of the chunks cover every byte of every pack. Chunks
+that a delta leaves out follow; they lie in no pack.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from sealift_manifests.errors import ManifestError
 from sealift_manifests.model import FORMAT, check_version
 from sealift_manifests.parity import FEATURE as PARITY
 from sealift_manifests.parity import Parity, parity_value, parse_parity
+from sealift_manifests.paths import is_label, is_version
 
 MAX_INDEX = 256 << 20
 """The largest accepted index.json, in bytes."""
@@ -22,8 +24,14 @@ MAX_INDEX = 256 << 20
 MAX_CHUNK = 8 << 20
 """The most bytes that one chunk decodes to."""
 
-INDEX_FEATURES = (PARITY,)
+BASE = "base"
+"""The feature of an index that leaves chunks out, and the codec of those chunks."""
+
+INDEX_FEATURES = (BASE, PARITY)
 """Additions to format 1 that this reader understands in an index, by name."""
+
+NOWHERE = -1
+"""The pack of a chunk that lies in none."""
 
 _OF_NOTHING = digest_of(b"")
 _HINT = "The index is damaged or was not made by Sealift. Do not use the bundle."
@@ -46,6 +54,29 @@ class Chunk(NamedTuple):
     stored_size: int
     stored_digest: Digest
 
+    @property
+    def is_base(self) -> bool:
+        """Whether the host must have these bytes already: they are in no pack."""
+        return self.codec == BASE
+
+
+def base_chunk(digest: Digest, size: int) -> Chunk:
+    """Return the entry of a chunk of `size` plain bytes that is left out."""
+    return Chunk(digest, size, BASE, 1, NOWHERE, 0, 0, digest)
+
+
+class BaseRelease(NamedTuple):
+    """A release that a delta builds on. `root` is the digest of its SHA256SUMS."""
+
+    name: str
+    version: str
+    serial: int
+    root: Digest
+
+    def __str__(self) -> str:
+        """Return what people call it, and what tells it from all others."""
+        return f"{self.name} {self.version} (serial {self.serial}, root {self.root})"
+
 
 class Pack(NamedTuple):
     """A file of stored chunks, with its size in bytes."""
@@ -65,12 +96,14 @@ class Content(NamedTuple):
 class Index(NamedTuple):
     """The packs, the chunks in order of place, and the contents by digest.
 
-    `parity`: the files from which lost packs can be rebuilt, if there are any.
+    `bases` are the releases that together have every chunk that is left out; `parity`:
+    the files from which lost packs can be rebuilt, if there are any.
     """
 
     packs: Tuple[Pack, ...]
     chunks: Tuple[Chunk, ...]
     contents: Dict[Digest, Content]
+    bases: Tuple[BaseRelease, ...] = ()
     parity: Optional[Parity] = None
 
     @property
@@ -88,15 +121,21 @@ class Index(NamedTuple):
 
 def dump_index(index: Index) -> bytes:
     """Return the exact bytes of index.json: one line for each entry."""
+    bases = [("bases", [base._asdict() for base in index.bases])] if index.bases else []
     sections = [
+        *bases,
         ("chunks", [_chunk_value(chunk) for chunk in index.chunks]),
         ("contents", [_content_value(c) for _, c in sorted(index.contents.items())]),
         ("packs", [pack._asdict() for pack in index.packs]),
     ]
     rest: Dict[str, Any] = {"format": FORMAT}
+    features = [BASE] if index.bases else []
     if index.parity:
+        features.append(PARITY)
         sections.append((PARITY, [parity_value(f) for f in index.parity.files]))
-        rest.update(features=[PARITY], parity_groups=index.parity.groups)
+        rest["parity_groups"] = index.parity.groups
+    if features:
+        rest["features"] = features
     parts: List[bytes] = [b"{\n"]
     for name, values in sections:
         lines = b",\n".join(strictjson.dump_line(value)[:-1] for value in values)
@@ -111,6 +150,7 @@ def parse_index(data: bytes, where: str = "index.json") -> Index:
     check_version(value, INDEX_FEATURES, where)
     try:
         protection = _protection(value)
+        bases = _bases(value)
         unknown = set(value) - {"format", "features", "packs", "chunks", "contents"}
         _require(not unknown, f"unknown field {sorted(unknown)}")
         packs = tuple(_pack(item) for item in _list(value["packs"]))
@@ -121,10 +161,11 @@ def parse_index(data: bytes, where: str = "index.json") -> Index:
         )
         listed = [_content(item, chunks) for item in _list(value["contents"])]
         sizes = [pack.size for pack in packs]
-        parity = parse_parity(*protection, sizes) if protection else None
         contents = {content.digest: content for content in listed}
-        index = Index(packs, chunks, contents, parity)
+        parity = parse_parity(*protection, sizes) if protection else None
+        index = Index(packs, chunks, contents, bases, parity)
         _require(len(index.contents) == len(listed), "a content appears twice")
+        _check_left_out(index)
         _check_places(index)
     except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
         raise ManifestError(f"{where} is not valid: {error}", hint=_HINT) from error
@@ -144,6 +185,8 @@ def _require(condition: object, message: str) -> None:
 
 
 def _chunk_value(chunk: Chunk) -> Dict[str, Any]:
+    if chunk.is_base:
+        return {"codec": BASE, "digest": chunk.digest, "size": chunk.size}
     value = chunk._asdict()
     if chunk.codec != SHUFFLE_ZSTD:
         del value["width"]
@@ -170,6 +213,25 @@ def _number(value: Any) -> int:
     return int(value)
 
 
+def _bases(value: Dict[str, Any]) -> Tuple[BaseRelease, ...]:
+    """Take `bases` out of an index; there are some exactly if the feature is named."""
+    if BASE not in value.get("features", []):
+        return ()
+    bases = tuple(_base(item) for item in _list(value.pop("bases")))
+    _require(bases, "it names the feature base and no base")
+    _require(len(set(bases)) == len(bases), "a base appears twice")
+    return bases
+
+
+def _base(item: Dict[str, Any]) -> BaseRelease:
+    _require(set(item) == set(BaseRelease._fields), f"base with fields {sorted(item)}")
+    base = BaseRelease(**{**item, "root": Digest(item["root"])})
+    _require(is_label(base.name), f"bad name of a base {base.name!r:.80}")
+    _require(is_version(base.version), f"bad version of a base {base.version!r:.80}")
+    _require(_number(base.serial) > 0, "a base has the serial 0")
+    return base
+
+
 def _pack(item: Dict[str, Any]) -> Pack:
     _require(set(item) == {"name", "size"}, f"pack with fields {sorted(item)}")
     _require(type(item["name"]) is str, "a pack's name is not text")
@@ -180,6 +242,11 @@ def _pack(item: Dict[str, Any]) -> Pack:
 def _chunk(item: Dict[str, Any]) -> Chunk:
     fields = dict(item)
     codec = fields.pop("codec")
+    if codec == BASE:
+        chunk = base_chunk(Digest(fields.pop("digest")), _number(fields.pop("size")))
+        _require(not fields, f"chunk with unknown fields {sorted(fields)}")
+        _require(0 < chunk.size <= MAX_CHUNK, f"a chunk of {chunk.size} bytes")
+        return chunk
     _require(codec in CODECS, f"unknown codec {codec!r}")
     width = _number(fields.pop("width")) if codec == SHUFFLE_ZSTD else 1
     _require(codec != SHUFFLE_ZSTD or width in WIDTHS, f"elements of {width} bytes")
@@ -211,10 +278,18 @@ def _content(item: Dict[str, Any], chunks: Tuple[Chunk, ...]) -> Content:
     return content
 
 
+def _check_left_out(index: Index) -> None:
+    """Check that chunks are left out exactly if bases are named, and come last."""
+    marks = [chunk.is_base for chunk in index.chunks]
+    _require(any(marks) == bool(index.bases), "chunks are left out without a base")
+    _require(marks == sorted(marks), "a stored chunk comes after one that is left out")
+
+
 def _check_places(index: Index) -> None:
-    """Check that the chunks fill the packs, in order and without gaps."""
+    """Check that the stored chunks fill the packs, in order and without gaps."""
     pack, offset = 0, 0
-    for number, chunk in enumerate(index.chunks):
+    stored = [chunk for chunk in index.chunks if not chunk.is_base]
+    for number, chunk in enumerate(stored):
         while chunk.pack > pack and offset == index.packs[pack].size:
             pack, offset = pack + 1, 0
         _require(
@@ -226,4 +301,4 @@ def _check_places(index: Index) -> None:
         len(index.packs),
         index.packs[-1].size,
     )
-    _require(ends or not (index.packs or index.chunks), "a pack is not filled")
+    _require(ends or not (index.packs or stored), "a pack is not filled")

@@ -109,7 +109,9 @@ def verify_outline(bundle: Bundle, digests: Iterable[Digest]) -> None:
     needed: Dict[int, Set[int]] = {}
     for digest in digests:
         for number in bundle.index.contents[digest].chunks:
-            needed.setdefault(bundle.index.chunks[number].pack, set()).add(number)
+            chunk = bundle.index.chunks[number]
+            if not chunk.is_base:
+                needed.setdefault(chunk.pack, set()).add(number)
     _, faults = _present_packs(bundle, sorted(needed))
     lacking = [
         _lost_beside(bundle, fault, needed[pack])

@@ -89,7 +89,7 @@ def test_who_tries_to_get_out_is_told_with_what_and_when(bundle, key):
     attempts = {(each["service"], each["target"]) for each in told.facts["attempts"]}
     assert ("server", OUTSIDE) in attempts
     assert ("server", "models.example") in attempts
-    strict.expect(47, f"server tried {OUTSIDE} tcp/8443", "asked for models.example")
+    strict.expect(49, f"server tried {OUTSIDE} tcp/8443", "asked for models.example")
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def test_a_stack_that_does_not_start_is_told_and_taken_down(bundle, key, engine)
 
     failed = rehearse(path, key)
 
-    failed.expect(46, "`start` fails as it would on the host")
+    failed.expect(48, "`start` fails as it would on the host")
     name = path.name.rpartition("-")[0]
     assert not any(making.in_engine(engine, name).values())
     assert rules() == before

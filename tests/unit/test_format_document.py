@@ -143,6 +143,30 @@ def test_a_stranger_makes_the_same_parity_of_the_packs(protected, key, tmp_path)
         bundle.check_parity()
 
 
+def test_a_stranger_puts_a_delta_together_with_what_its_base_has(fresh, key, tmp_path):
+    files = model_files() | {"big.bin": noise("big", 9 << 20) + b"more"}
+    spec = weights_spec(tmp_path, "acme", files, version="2", serial=2)
+    delta = build(spec, key, tmp_path / "out", "--base", fresh)
+    full = build(spec, key, tmp_path / "full")
+    old = stranger.Bundle(fresh, blobs_of(key.public))
+    had = (data for each in old.contents for data in old.plain(each))
+
+    with_base = stranger.Bundle(
+        delta, blobs_of(key.public), {stranger.digest(data): data for data in had}
+    )
+    with_base.extract(tmp_path / "with")
+
+    assert theirs(full, key.public, tmp_path / "whole") == {
+        f"model tiny: {path.relative_to(tmp_path / 'with/models/tiny')}": (
+            hashlib.sha256(path.read_bytes()).hexdigest()
+        )
+        for path in (tmp_path / "with").rglob("*")
+        if path.is_file()
+    }
+    with pytest.raises(ValueError, match="the base lacks a chunk"):
+        stranger.Bundle(delta, blobs_of(key.public)).extract(tmp_path / "without")
+
+
 def test_a_stranger_unpacks_our_tar_with_the_hosts_tar(fresh, tmp_path):
     archive = as_tar(fresh, tmp_path)
 
@@ -234,6 +258,7 @@ TITLES = {
     "Pack": "Pack",
     "Chunk": "Chunk",
     "Content": "Content",
+    "BaseRelease": "Base",
 }
 
 
@@ -252,11 +277,11 @@ def test_every_field_of_the_manifest_is_documented(record, field, optional):
     assert rows_of(TITLES[record])[field] is optional
 
 
-@pytest.mark.parametrize("record", ["Pack", "Chunk", "Content"])
+@pytest.mark.parametrize("record", ["Pack", "Chunk", "Content", "BaseRelease"])
 def test_every_field_of_the_index_is_documented_and_no_other(record):
     kind = getattr(index_module, record)
 
-    assert set(rows_of(record)) == set(kind._fields)
+    assert set(rows_of(TITLES[record])) == set(kind._fields)
 
 
 def test_no_field_is_documented_that_is_not_there():
@@ -271,6 +296,8 @@ def test_no_field_is_documented_that_is_not_there():
 def test_every_known_word_and_number_is_documented():
     words = [
         *CODECS,
+        index_module.BASE,
+        *index_module.INDEX_FEATURES,
         *model.KNOWN_FEATURES,
         *model.LAYOUTS,
         *model.PLATFORMS,
@@ -295,7 +322,9 @@ def test_every_known_word_and_number_is_documented():
     assert f"1 to {index_module.MAX_CHUNK} |" in TEXT
     assert f"a companion | {MAX_SIGNATURE >> 10} KiB |" in TEXT
     assert f"companions together | {MAX_SIGNATURES} |" in TEXT
-    assert not model.KNOWN_FEATURES or "Known features: none" not in TEXT
+    known = TEXT.partition("Known features: ")[2].partition("\n")[0]
+    assert all(f"`{f}` of `index.json`" in known for f in index_module.INDEX_FEATURES)
+    assert not model.KNOWN_FEATURES or "none yet" not in known
 
 
 def test_volumes_are_named_as_documented():

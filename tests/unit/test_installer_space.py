@@ -5,7 +5,17 @@ from __future__ import annotations
 import os
 
 import pytest
-from sealift_installer.space import FileSystem, Need, check_space, probe, shortages
+from engines import a_layer, an_image
+from sealift_installer.image_recovery import plan_recovery
+from sealift_installer.space import (
+    FileSystem,
+    Need,
+    check_space,
+    image_need,
+    probe,
+    recovery_need,
+    shortages,
+)
 from sealift_manifests.errors import PreflightError
 
 GIB = 1 << 30
@@ -45,3 +55,18 @@ def test_a_directory_that_is_not_there_yet_is_on_the_file_system_above(tmp_path)
 def test_a_real_file_system_is_never_large_enough_for_everything(tmp_path):
     with pytest.raises(PreflightError, match="short"):
         check_space([Need(str(tmp_path), 1 << 62, 0, "weights")])
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_an_image_whose_lower_layers_are_there_needs_room_for_what_is_new(exact):
+    base, big, top = (a_layer({n: bytes(100_000)}) for n in ("base", "big", "top"))
+    old, new = an_image(base, big).entry, an_image(base, big, top).entry
+    plan, _ = plan_recovery(new.layers[:2], [old], exact=exact)
+
+    need = recovery_need("/docker", new, plan)
+
+    own = new.manifest.size + new.config.size + new.layers[2].size
+    unpacked = len(top)
+    export_and_archive = 0 if exact else 2 * (len(base) + len(big))
+    assert need.size == own + unpacked + export_and_archive
+    assert image_need("/docker", new).size > own + unpacked

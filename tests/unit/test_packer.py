@@ -52,6 +52,36 @@ def test_every_file_comes_back_from_the_index_and_the_packs(target):
     assert parse_index(dump_index(index)) == index
 
 
+def test_what_is_held_or_left_out_has_its_chunks_last_and_no_place(target):
+    held, left, new = noise("held", 300), noise("left", 200), noise("new", 100)
+    with Packer(target, held=frozenset([digest_of(held)])) as packer:
+        packer.add([(left, 1)], left_out=True)
+        packer.add([(held, 1), (new, 1)])
+        index = packer.finish()
+
+    assert [(c.digest, c.size, c.is_base) for c in index.chunks] == [
+        (digest_of(new), 100, False),
+        (digest_of(left), 200, True),
+        (digest_of(held), 300, True),
+    ]
+    assert index.contents[digest_of(held + new)].chunks == (2, 0)
+    assert [pack.size for pack in index.packs] == [100]
+
+
+def test_a_chunk_of_a_file_that_is_left_out_is_stored_for_a_file_that_is_not(target):
+    both, alone = noise("both", 300), noise("alone", 200)
+    with Packer(target) as packer:
+        packer.add([(both, 1), (alone, 1)], left_out=True)
+        packer.add([(both, 1)])
+        index = packer.finish()
+
+    assert [(c.digest, c.is_base) for c in index.chunks] == [
+        (digest_of(both), False),
+        (digest_of(alone), True),
+    ]
+    assert index.contents[digest_of(both + alone)].chunks == (0, 1)
+
+
 def chunk_of(target: DirectoryTarget, index, number: int) -> bytes:
     chunk = index.chunks[number]
     pack = (target.path / index.packs[chunk.pack].name).read_bytes()

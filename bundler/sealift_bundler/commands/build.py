@@ -13,7 +13,8 @@ from sealift_manifests.preflight.words import acceptance_of, count, describe
 from sealift_manifests.sizes import human
 from sealift_manifests.sshsig import PublicKey
 
-from sealift_bundler.build import BuildRequest, Built, build
+from sealift_bundler.build import build
+from sealift_bundler.build_values import BuildRequest, Built
 from sealift_bundler.commands.options import (
     Accept,
     InsecureRegistries,
@@ -76,6 +77,15 @@ def run(  # long: one parameter for each option
     ] = None,
     insecure_registry: InsecureRegistries = None,
     survey: Surveys = None,
+    base: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--base",
+            metavar="RECEIPT|BUNDLE",
+            help="Leave out what hosts have: what `receipt` wrote on one, or a bundle "
+            "that all have (its packs may be missing). May be repeated.",
+        ),
+    ] = None,
     accept: Accept = None,
     tables: TablesFile = None,
     fresh: Annotated[
@@ -100,6 +110,7 @@ def run(  # long: one parameter for each option
         cache=cache or default_cache(),
         created=creation_time(),
         survey_paths=survey or (),
+        base_paths=base or (),
         acceptance=acceptance_of(accept or ()),
         tables_path=tables,
         tar=tar,
@@ -136,6 +147,7 @@ def summary(built: Built, keys: Sequence[PublicKey]) -> str:
             f"  stored     {human(built.stored_size)} of {human(built.plain_size)} "
             f"({ratio:.3f}) in {packs}, read back and verified",
             *parity_lines(built.index),
+            *_delta_lines(built),
             f"  times      {times}",
             f"  tables     NVIDIA's as of {built.tables.label}",
             *(
@@ -173,6 +185,17 @@ def parity_lines(index: Index) -> list[str]:
         f"  parity     {human(size)} ({size / stored:.3f} of the packs) in "
         f"{counted(len(parity.files), 'file')}: any {parity.depth} lost of "
         f"{most + parity.depth} can be rebuilt"
+    ]
+
+
+def _delta_lines(built: Built) -> list[str]:
+    """Return what was left out, and what a host must have for it."""
+    left = [chunk.size for chunk in built.index.chunks if chunk.is_base]
+    if not left:
+        return []
+    return [
+        f"  left out   {human(sum(left))}, which a host must have:",
+        *(f"  builds on  {base}" for base in built.index.bases),
     ]
 
 

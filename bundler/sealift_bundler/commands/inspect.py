@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 import typer
 from sealift_manifests import records
 from sealift_manifests.bundle import Bundle, open_bundle
-from sealift_manifests.errors import UntrustedKeyError
 from sealift_manifests.media import Media
 from sealift_manifests.model import Manifest
 from sealift_manifests.preflight.diff import surveys_of
@@ -19,15 +18,13 @@ from sealift_manifests.preflight.newest import (
     newest_tables,
 )
 from sealift_manifests.preflight.notes import needs_of
-from sealift_manifests.roots import read_signatures
 from sealift_manifests.sizes import human
-from sealift_manifests.sshsig import verify_sshsig
-from sealift_manifests.sums import MAX_SUMS, SUMS_NAME
-from sealift_manifests.trust import NAMESPACE, Trust
+from sealift_manifests.trust import Trust
 
 from sealift_bundler.commands.build import parity_lines
 from sealift_bundler.commands.options import on_bundle, print_json
 from sealift_bundler.needs_text import needs_lines
+from sealift_bundler.opening import signers_of
 from sealift_bundler.report import counted
 
 
@@ -40,7 +37,7 @@ def run(places: list[str], trust: Trust, *, as_json: bool) -> None:
     trusted = not trust.is_empty
     with Media(places) as media:
         opened = open_bundle(
-            media, trust if trusted else _signers_of(media), datetime.now(UTC)
+            media, trust if trusted else signers_of(media), datetime.now(UTC)
         )
         tables = _tables(opened) if trusted else built_in()
     if as_json:
@@ -56,6 +53,7 @@ def run(places: list[str], trust: Trust, *, as_json: bool) -> None:
                 {"name": name, "size": size}
                 for name, size in opened.index.large_files[len(opened.index.packs) :]
             ],
+            builds_on=[base._asdict() for base in opened.index.bases],
         )
     else:
         typer.echo(describe(opened, tables, trusted=trusted))
@@ -78,6 +76,7 @@ def describe(bundle: Bundle, tables: ChosenTables, *, trusted: bool) -> str:
         f"  size       {human(stored)} in {counted(len(index.packs), 'pack')}, "
         f"{human(plain)} installed",
         *parity_lines(index),
+        *(f"  builds on  {base}" for base in index.bases),
     ]
     for model in manifest.models:
         source = model.source
@@ -119,19 +118,3 @@ def _host_lines(manifest: Manifest, tables: ChosenTables) -> list[str]:
     if surveys:
         lines.append(f"  judged for the hosts of surveys {surveys}")
     return lines
-
-
-def _signers_of(media: Media) -> Trust:
-    """Return trust in whoever signed: to look inside, never to install."""
-    root = media.open(SUMS_NAME).read_all(MAX_SUMS)
-    keys = [
-        verify_sshsig(armored, root, NAMESPACE).fingerprint
-        for name, armored in read_signatures(media, media.places).items()
-        if not name.endswith(".p384.sig")
-    ]
-    if not keys:
-        raise UntrustedKeyError(
-            f"{', '.join(media.places)} is not signed",
-            hint="Every Sealift bundle is. Copy it again with its .sig files.",
-        )
-    return Trust.from_fingerprints(keys)

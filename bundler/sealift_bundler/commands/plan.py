@@ -11,7 +11,8 @@ from sealift_manifests.preflight.newest import ChosenTables
 from sealift_manifests.preflight.words import acceptance_of
 from sealift_manifests.sizes import human
 
-from sealift_bundler.build import BuildRequest, Planned, plan
+from sealift_bundler.build import plan
+from sealift_bundler.build_values import BuildRequest, Planned
 from sealift_bundler.commands.options import (
     Accept,
     AsJson,

@@ -40,6 +40,7 @@ def run(places: list[str], trust: Trust, *, as_json: bool) -> None:
             unlisted=list(unlisted),
             litter=list(litter),
             mended=[damage.name for damage in mended],
+            builds_on=[base._asdict() for base in opened.index.bases],
         )
         return
     typer.echo(
@@ -49,6 +50,8 @@ def run(places: list[str], trust: Trust, *, as_json: bool) -> None:
     typer.echo(f"root {opened.root}")
     for damage in mended:
         typer.echo(f"warning: {damage}")
+    for base in opened.index.bases:
+        typer.echo(f"builds on {base}")
     if unlisted:
         typer.echo(f"not part of the bundle, nobody signed: {', '.join(unlisted)}")
     if litter:

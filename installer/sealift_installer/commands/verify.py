@@ -44,6 +44,7 @@ def run(args: Namespace, host: Host) -> Result:
         f"{len(bundle.index.packs)} packs, signed by {', '.join(signers)}\n"
         f"root {bundle.root}" + "".join(f"\nwarning: {damage}" for damage in mended)
     )
+    text += "".join(f"\nbuilds on {base}" for base in bundle.index.bases)
     return text, {
         "bundle": manifest.name,
         "version": manifest.version,
@@ -54,4 +55,5 @@ def run(args: Namespace, host: Host) -> Result:
         "unlisted": list(unlisted),
         "litter": list(litter),
         "mended": [damage.name for damage in mended],
+        "builds_on": [base._asdict() for base in bundle.index.bases],
     }
