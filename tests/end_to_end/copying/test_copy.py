@@ -5,6 +5,7 @@ The sticks are file systems of their own. Weights only, so no engine is needed.
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -14,6 +15,7 @@ import time
 import making
 import pytest
 from desk import (
+    FILES,
     NAME,
     PACKS,
     ROOM_FOR_ALL,
@@ -80,6 +82,19 @@ def test_a_tar_is_copied_as_the_files_it_holds(desk, spec, key, slots, tmp_path)
     desk.copy(stick).expect(0, "1 stick")
 
     assert packs_in(stick / NAME) == PACKS
+    sealift("verify", stick, "--key", key.public).expect(0, "good")
+
+
+def test_a_delta_is_copied_without_what_it_leaves_out(desk, key, slots, tmp_path):
+    files = {**FILES, "new.gguf": making.noise("new", 9 * MIB)}
+    spec = making.weights_spec(tmp_path, "spread", files, serial=2)
+    words = ["--part-size", "8MiB", "--base", desk.bundle]
+    desk.bundle = making.build(spec, key, tmp_path / "delta", *words)
+    stick = slots.memory("a", ROOM_FOR_ALL)
+
+    desk.copy(stick).expect(0, "2 packs on 1 stick", "packs 1-2 of 2", "model tiny")
+
+    assert packs_in(stick / NAME) == packs_in(desk.bundle) == PACKS[:2]
     sealift("verify", stick, "--key", key.public).expect(0, "good")
 
 
@@ -213,3 +228,36 @@ def test_a_copy_that_is_killed_anywhere_is_finished_by_running_it_again(desk, sl
 
     assert all(is_part_of(place, desk.bundle) for place in places)
     assert sorted(pack for place in places for pack in packs_in(place / NAME)) == PACKS
+
+
+def test_ctrl_c_says_what_is_kept_and_how_to_go_on(desk, slots):
+    stick = slots.memory("a", ROOM_FOR_ONE)
+    user = Terminal([*desk.words(stick), "--from-start"], desk.env)
+
+    user.wait_for("press Enter")
+    user.run.send_signal(signal.SIGINT)
+
+    assert user.end() == 130
+    assert (
+        "interrupted; what is on media is kept, a half file is continued" in user.said
+    )
+    assert "To continue: " in user.said
+    assert "half-done" not in user.said
+    last = user.said.partition("To continue: ")[2]
+    assert "copy" in last
+    assert "--from-start" not in last
+    assert packs_in(stick / NAME) == PACKS[:1]
+
+
+def test_a_program_follows_a_copy_by_lines_of_json(desk, slots):
+    stick = slots.memory("a", ROOM_FOR_ONE)
+
+    outcome = desk.copy(stick, more=("--progress", "json"))
+
+    outcome.expect(27)
+    events = [json.loads(line) for line in outcome.err.splitlines()]
+    tasks = [(each["event"], each.get("task")) for each in events]
+    assert ("begin", "stick 1") in tasks
+    assert ("end", "stick 1") in tasks
+    assert events[-1]["event"] == "error"
+    assert events[-1]["exit_code"] == 27
