@@ -87,7 +87,7 @@ def protect(folder: Path, packs: Sequence[Sequence[int]], ratio: Ratio) -> Prote
         sink.close()
         made.append(Pack(f"data-{number + 1:04}.pack", offset))
     parity, _ = write_parity(target, made, ratio, lambda size: None)
-    index = Index(tuple(made), tuple(chunks), {}, parity)
+    index = Index(tuple(made), tuple(chunks), {}, parity=parity)
     return Protected(target.commit(), index, parity)
 
 
