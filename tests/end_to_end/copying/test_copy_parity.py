@@ -1,4 +1,4 @@
-"""Parity files are copied like packs: spread, hashed, read back, mended by nobody.
+"""Parity files are copied like packs: spread in order, hashed, read back.
 
 The bundle has three packs in two groups, with a parity file each. In the row packs 1
 and 3 and parity file 2 are one group, pack 2 and parity file 1 the other.
