@@ -104,7 +104,7 @@ class Copying:
         if bad and not is_ours:
             raise _in_the_way(folder.path / bad[0])
         reusable = sum(sizes[name] for name in bad)
-        reusable += sum(map(folder.partial_size, self.source.large))
+        reusable += sum(map(folder.partial_size, self.source.names))
         medium = self._medium(folder, sizes, reusable)
         return Slot(folder, medium, frozenset(good), bad, stick)
 
