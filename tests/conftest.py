@@ -7,7 +7,7 @@ SEALIFT_TESTS_WITHOUT_ENGINE=1; what only root can do is skipped for other users
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,6 +15,7 @@ import chroots
 import hosts
 import making
 import pytest
+import sticks
 from programs import Programs
 
 T = TypeVar("T")
@@ -58,6 +59,23 @@ def engine() -> hosts.Engine:
 def no_network() -> hosts.NoNetwork:
     """A way to run programs without a network, seen to leave no way out."""
     return _require(hosts.cut_network, may_skip=not hosts.is_root())
+
+
+@pytest.fixture
+def slots(tmp_path: Path) -> Iterator[sticks.Slots]:
+    """Slots that sticks can be put into; all are taken out at the end."""
+    _require(sticks.find_slots, may_skip=True)
+    found = sticks.Slots(tmp_path / "slots")
+    yield found
+    found.take_all_out()
+
+
+@pytest.fixture(params=["ext4", "exfat", "vfat"])
+def stick_kind(request: pytest.FixtureRequest) -> str:
+    """A file system that sticks have."""
+    kind: str = request.param
+    _require(lambda: sticks.require_kind(kind), may_skip=True)
+    return kind
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from sealift_manifests.errors import SealiftError
 from sealift_bundler import __version__
 from sealift_bundler.commands import (
     build,
+    copy,
     diff,
     init,
     inspect,
@@ -28,6 +29,7 @@ from sealift_bundler.progress import say_json
 from sealift_bundler.surveys import HostUnfitError, judged_as_json
 
 _INTERRUPTED = 130
+_ANEW = ("--fresh", "--from-start")
 
 app = typer.Typer(
     name="sealift",
@@ -44,6 +46,7 @@ app.command("init")(init.run)
 app.command("keygen")(keygen.run)
 app.command("plan")(plan.run)
 app.command("build")(build.run)
+app.command("copy")(copy.run)
 app.command("inspect")(inspect.run)
 app.command("verify")(verify.run)
 app.command("rehearse")(rehearse.run)
@@ -126,8 +129,9 @@ def _tell_interrupted(notes: list[str]) -> None:
         say_json("interrupted", kept=notes, **{"continue": _again()})
         return
     kept = "; ".join(notes) or "this run leaves nothing half-done"
+    downloads = "" if sys.argv[1:2] == ["copy"] else ", downloads are kept"
     print(
-        f"\ninterrupted; {kept}, downloads are kept. To continue: {_again()}",
+        f"\ninterrupted; {kept}{downloads}. To continue: {_again()}",
         file=sys.stderr,
     )
 
@@ -144,7 +148,7 @@ def _notes(error: BaseException) -> list[str]:
 
 def _again() -> str:
     """Return the command line that continues; it must not begin anew."""
-    return shlex.join(word for word in sys.argv if word != "--fresh")
+    return shlex.join(word for word in sys.argv if word not in _ANEW)
 
 
 def _wants_json_lines() -> bool:

@@ -67,12 +67,21 @@ class Ratio:
         """Return into how many groups this many packs fall."""
         return math.ceil(packs / self.packs)
 
-    def bound(self, size: int, part_size: int) -> int:
-        """Return the most bytes that parity takes for `size` bytes in packs."""
+    def most_files(self, size: int, part_size: int) -> int:
+        """Return the most parity files that `size` bytes in packs get."""
         # A pack ends where the next chunk does not fit; two neighbours are never one.
         filled = max(part_size - MAX_CHUNK, part_size // 2)
         packs = 1 if size <= part_size else math.ceil(size / filled)
-        return self.files * self.groups(packs) * min(size, part_size)
+        return self.files * self.groups(packs) if size else 0
+
+    def bound(self, size: int, part_size: int) -> int:
+        """Return the most bytes that parity takes for `size` bytes in packs."""
+        return self.most_files(size, part_size) * min(size, part_size)
+
+
+def parity_name(number: int) -> str:
+    """Return the file name of a parity file; numbers count from 0."""
+    return f"parity-{number + 1:04}{SUFFIX}"
 
 
 def write_parity(
@@ -89,7 +98,7 @@ def write_parity(
         for group in parts
         for file in group.files
     }
-    names = [f"parity-{number + 1:04}{SUFFIX}" for number in range(len(longest))]
+    names = [parity_name(number) for number in range(len(longest))]
     begin = target.reserve([(name, longest[n]) for n, name in enumerate(names)])
     made: dict[int, ParityFile] = {}
     digests: dict[str, Digest] = {}

@@ -31,6 +31,7 @@ from sealift_manifests.errors import (
     SealiftError,
 )
 from sealift_manifests.index import MAX_INDEX, Chunk, Index, parse_index
+from sealift_manifests.litter import litter_kind
 from sealift_manifests.media import PATCH_NAME, Media, MediaFile
 from sealift_manifests.model import MAX_MANIFEST, Manifest, parse_manifest
 from sealift_manifests.parallel import Scratch, ordered_map
@@ -121,9 +122,18 @@ class Bundle:
 
     @property
     def unlisted(self) -> Tuple[str, ...]:
-        """Files on the media that nobody signed: they are not part of the bundle."""
+        """Files on the media that nobody signed: they are not part of the bundle.
+
+        What desktop systems leave is told apart, as `litter`.
+        """
         known = {*self.sums, *self.signatures, SUMS_NAME}
-        return tuple(name for name in self.media.names() if name not in known)
+        others = (name for name in self.media.names() if name not in known)
+        return tuple(name for name in others if not litter_kind(name))
+
+    @property
+    def litter(self) -> Tuple[str, ...]:
+        """What desktop systems left on the media, each kind once."""
+        return tuple(kind for kind in self.media.litter() if kind not in self.sums)
 
     @property
     def patches(self) -> Tuple[Patch, ...]:

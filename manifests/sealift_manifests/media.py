@@ -15,6 +15,7 @@ from typing import Dict, Iterable, Iterator, List, NoReturn, Set, Tuple
 
 from sealift_manifests import ustar
 from sealift_manifests.errors import PayloadError
+from sealift_manifests.litter import litter_kind
 from sealift_manifests.paths import is_outer_name
 from sealift_manifests.sums import MAX_SUMS, SUMS_NAME
 
@@ -144,6 +145,7 @@ class Media:
         self.patches: List[Media] = []
         self.places: Tuple[str, ...] = ()
         self.faults: Dict[str, str] = {}
+        self._litter: Set[str] = set()
         try:
             for path in paths:
                 self._add(path)
@@ -171,6 +173,10 @@ class Media:
         """Offer nothing of this medium any more: it was pulled out, or is failing."""
         for files in self._found.values():
             files[:] = [file for file in files if file.place != place]
+
+    def litter(self) -> Tuple[str, ...]:
+        """Return what desktop systems left beside the bundle, each kind once."""
+        return tuple(sorted(self._litter))
 
     def copies(self, name: str) -> Tuple[MediaFile, ...]:
         """Return the files of this name; none if it is on no medium."""
@@ -240,6 +246,9 @@ class Media:
         with os.scandir(path) as entries:
             found = sorted(entries, key=lambda entry: entry.name)
         for entry in found:
+            kind = litter_kind(entry.name)
+            if kind:
+                self._litter.add(kind)
             if is_outer_name(entry.name):
                 self._add_file(entry, place, home)
 

@@ -98,6 +98,7 @@ def summary(bundle: Bundle, found: Verification) -> Tuple[str, Dict[str, Any]]:
         "signed_by": signers,
         "size": size,
         "unlisted": list(bundle.unlisted),
+        "litter": list(bundle.litter),
         "builds_on": [base._asdict() for base in bundle.index.bases],
         **found.facts(),
     }

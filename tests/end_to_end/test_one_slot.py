@@ -11,8 +11,8 @@ import making
 import pytest
 from engines import unique
 from making import NO_ENGINE, PYZ, Host, Key, flip
+from one_slot import ASKED, Slot, at_a_terminal, on_sticks
 from registries import make_image, make_layer, running_registry
-from sticks import ASKED, Slot, at_a_terminal, on_sticks
 
 MIB = 1 << 20
 FILES = {

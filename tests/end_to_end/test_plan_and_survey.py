@@ -176,6 +176,24 @@ def test_a_plan_says_sizes_sticks_and_needs_and_fetches_no_weights(world):
     assert not list(world.folder.glob("*.lock.json"))
 
 
+def test_a_plan_says_what_goes_where_before_anything_is_fetched(world):
+    spec = world.spec()
+
+    fits = world.run("plan", spec, "--media", "20MB,10MB")
+    likely = world.run("plan", spec, "--media", "20MB", "--json")
+    short = world.run("plan", spec, "--media", "1MB", "--json")
+    wrong = world.run("plan", spec, "--media", "many")
+
+    fits.expect(0, "discs      1 x 4.7 GB DVD", "before compression")
+    fits.expect(0, "1  20 MB  pack 1, ", "model chat, image server", "they fit")
+    assert "probably" in fits.said
+    assert likely.expect(0).facts["likely"] < likely.facts["size"]
+    assert likely.facts["media"]["media"][0]["holds"] == ["model chat", "image server"]
+    assert short.expect(27).facts["media"]["left"] == ["data-0001.pack"]
+    wrong.expect(2, "'many' is not a size")
+    assert world.fetched == []
+
+
 def test_a_plan_tells_a_surveyed_host_that_fits(world):
     outcome = world.run("plan", world.spec(), "--survey", host("l40s"))
 

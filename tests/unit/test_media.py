@@ -53,6 +53,17 @@ def test_links_pipes_and_folders_are_no_files_of_a_bundle(tmp_path):
         assert media.names() == ("SHA256SUMS", "real")
 
 
+def test_litter_is_noted_by_its_kind_whatever_else_its_name_says(tmp_path):
+    folder = a_bundle(tmp_path / "b", real=b"x")
+    (folder / "._real\n\x1b[2J").write_bytes(b"")
+    (folder / "THUMBS.DB").write_bytes(b"listed or not is for the bundle to know")
+    (folder / "$RECYCLE.BIN").mkdir()
+
+    with Media([str(folder)]) as media:
+        assert media.litter() == ("$RECYCLE.BIN", "._*", "Thumbs.db")
+        assert media.names() == ("SHA256SUMS", "THUMBS.DB", "real")
+
+
 def test_a_pipe_in_the_place_of_a_tar_does_not_hang(tmp_path):
     os.mkfifo(tmp_path / "b.tar")
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from sealift_bundler.commands.plan import sticks_needed
+from sealift_bundler.media_sizes import (
+    expected_packs,
+    expected_small_files,
+    usual_sticks,
+)
 from sealift_bundler.needs_text import needs_lines
 from sealift_manifests.errors import UsageError
 from sealift_manifests.preflight.findings import Acceptance, Finding
@@ -40,11 +44,12 @@ PACK = 2**32 - 1
         # 33 packs: three fit on 16 GB, seven on 32, fourteen on 64, 28 on 128.
         (140 * GB, PACK, {16: 11, 32: 5, 64: 3, 128: 2, 256: 1, 512: 1}),
         (40 * GB, 20 * GB, {32: 2, 64: 1, 128: 1, 256: 1, 512: 1}),
-        (None, PACK, {}),
     ],
 )
 def test_a_stick_holds_whole_packs(size, part, expected):
-    assert sticks_needed(size, part) == expected
+    packs = expected_packs([("model chat", size)], part)
+
+    assert usual_sticks(packs, expected_small_files(size)) == expected
 
 
 FULL = Needs(

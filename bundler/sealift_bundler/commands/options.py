@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
@@ -103,6 +104,15 @@ ParityRatio = Annotated[
         "M of a group may be lost.",
     ),
 ]
+MediaSizes = Annotated[
+    str | None,
+    typer.Option(
+        "--media",
+        metavar="SIZES",
+        help="Sizes of media as they are sold, such as 64GB,64GB,32GB or 3x64GB: say "
+        "what goes where.",
+    ),
+]
 ProgressStyle = Annotated[
     Style,
     typer.Option(
@@ -113,7 +123,8 @@ ProgressStyle = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
 
-_SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB|TiB|kB|KB|MB|GB|TB)?(-1)?\Z")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB|TiB|kB|KB|MB|GB|TB)?(-1)?\Z")
+_TIMES = re.compile(r"(?:(\d{1,2})\s*x\s*)?(.+)\Z")
 _UNITS = {
     "B": 1,
     "KiB": 2**10,
@@ -166,7 +177,7 @@ def places_of(bundle: list[str] | None, media: list[str] | None) -> list[str]:
 
 
 def parse_size(text: str) -> int:
-    """Return bytes from text such as `4GiB-1`, `700MB` or `1048576`."""
+    """Return bytes from text such as `4GiB-1`, `4.7GB` or `1048576`."""
     match = _SIZE.match(text.strip())
     if not match:
         raise UsageError(
@@ -174,7 +185,22 @@ def parse_size(text: str) -> int:
             hint="Write a number with B, KiB, MiB, GiB, MB or GB, such as 4GiB-1.",
         )
     number, unit, less = match.groups()
-    return int(number) * _UNITS[unit or "B"] - (1 if less else 0)
+    return int(Fraction(number) * _UNITS[unit or "B"]) - (1 if less else 0)
+
+
+def parse_media(text: str) -> tuple[int, ...]:
+    """Return the bytes of each medium from text such as `64GB,2x32GB,4.7GB`."""
+    sizes: list[int] = []
+    for part in text.split(","):
+        match = _TIMES.match(part.strip())
+        times, size = match.groups() if match else (None, "")
+        sizes += [parse_size(size)] * int(times or 1)
+    if not sizes or min(sizes) <= 0:
+        raise UsageError(
+            f"--media {text!r} names no medium, or one of no size",
+            hint="Write sizes as they are sold, such as 64GB,64GB,32GB or 3x64GB.",
+        )
+    return tuple(sizes)
 
 
 def default_cache() -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,11 +17,13 @@ from sealift_bundler.commands.options import (
     Accept,
     AsJson,
     InsecureRegistries,
+    MediaSizes,
     ParityRatio,
     Surveys,
     TablesFile,
     creation_time,
     default_cache,
+    parse_media,
     parse_size,
     print_json,
 )
@@ -30,13 +31,8 @@ from sealift_bundler.draft import Draft
 from sealift_bundler.needs_text import needs_lines
 from sealift_bundler.parity import Ratio
 from sealift_bundler.report import Report, counted
+from sealift_bundler.spread import Spread
 from sealift_bundler.surveys import findings_text, judged_as_json, require
-
-STICKS = (16, 32, 64, 128, 256, 512)
-"""Sizes of USB sticks as they are sold, in GB."""
-
-_USABLE = 0.95
-"""What file system and maker leave of a stick."""
 
 
 def run(  # long: one parameter for each option
@@ -51,6 +47,7 @@ def run(  # long: one parameter for each option
         str, typer.Option(metavar="SIZE", help="The largest pack, as for build.")
     ] = "4GiB-1",
     parity: ParityRatio = None,
+    media: MediaSizes = None,
     cache: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The cache, as for build.")
     ] = None,
@@ -59,6 +56,7 @@ def run(  # long: one parameter for each option
 ) -> None:
     """Say what SPEC comes to and what hosts must have. No weights, no layers."""
     acceptance = acceptance_of(accept or ())
+    media_sizes = parse_media(media) if media else ()
     request = BuildRequest(
         spec_path=spec,
         output=Path(),
@@ -76,17 +74,18 @@ def run(  # long: one parameter for each option
     planned = plan(request, Report(quiet=as_json))
     found, judged = planned.draft, planned.judged
     bound = parity_bound(request.parity, found.size, request.part_size)
-    size = None if found.size is None else found.size + (bound or 0)
-    sticks = sticks_needed(size, request.part_size)
+    spread = Spread.of(found, request.part_size, media_sizes, request.parity)
     if as_json:
         require(judged, acceptance, found.needs.name)
-        print_json(**plan_facts(planned, sticks), parity=bound)
+        spread.require_room()
+        print_json(**plan_facts(planned, spread), parity=bound)
         return
-    typer.echo(describe(found, sticks, planned.tables, bound))
+    typer.echo(describe(found, spread, planned.tables, bound))
     # Fails are told with the findings, by the error.
     require(judged, acceptance, found.needs.name)
     for line in findings_text(judged, acceptance):
         typer.echo(line)
+    spread.require_room()
 
 
 def parity_bound(ratio: Ratio | None, size: int | None, part_size: int) -> int | None:
@@ -94,29 +93,8 @@ def parity_bound(ratio: Ratio | None, size: int | None, part_size: int) -> int |
     return None if ratio is None or size is None else ratio.bound(size, part_size)
 
 
-def sticks_needed(size: int | None, part_size: int) -> dict[int, int]:
-    """Return how many sticks of each common size a bundle fills; none where unknown.
-
-    Packs are whole files, so a stick holds whole packs.
-    """
-    if size is None:
-        return {}
-    found = {}
-    for gigabytes in STICKS:
-        usable = int(gigabytes * 10**9 * _USABLE)
-        if size <= usable:
-            found[gigabytes] = 1
-        elif part_size <= usable:
-            packs = math.ceil(size / part_size)
-            found[gigabytes] = math.ceil(packs / (usable // part_size))
-    return found
-
-
 def describe(
-    found: Draft,
-    sticks: dict[int, int],
-    tables: ChosenTables,
-    parity: int | None = None,
+    found: Draft, spread: Spread, tables: ChosenTables, parity: int | None = None
 ) -> str:
     """Return the plan for people. `parity`: the most bytes that it takes."""
     lines = [f"{found.needs.name} for {found.needs.platform}"]
@@ -130,11 +108,7 @@ def describe(
         lines.append(f"  bundle     at most {human(found.size)}, before compression")
     if parity is not None:
         lines.append(f"  parity     at most {human(parity)}")
-    if sticks:
-        # One stick is enough from some size on; larger ones say nothing new.
-        enough = next((size for size, many in sticks.items() if many == 1), max(sticks))
-        words = [f"{many} x {gb} GB" for gb, many in sticks.items() if gb <= enough]
-        lines.append(f"  sticks     {' or '.join(words)}")
+    lines += spread.lines()
     lines.append("a host must have:")
     lines += [f"  {line}" for line in needs_lines(found.needs, tables.tables)]
     lines.append(f"  (by NVIDIA tables of {tables.label})")
@@ -147,7 +121,7 @@ def describe(
     return "\n".join(lines)
 
 
-def plan_facts(planned: Planned, sticks: dict[int, int]) -> dict[str, Any]:
+def plan_facts(planned: Planned, spread: Spread) -> dict[str, Any]:
     """Return the plan for machines."""
     found = planned.draft
     return {
@@ -155,7 +129,8 @@ def plan_facts(planned: Planned, sticks: dict[int, int]) -> dict[str, Any]:
         "items": [vars(item) for item in found.items],
         "download": found.download,
         "size": found.size,
-        "sticks": {f"{size}GB": many for size, many in sticks.items()},
+        "likely": found.likely,
+        **spread.facts(),
         "hosts": judged_as_json(planned.judged),
         "tables": planned.tables.facts(),
     }

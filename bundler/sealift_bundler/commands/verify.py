@@ -57,5 +57,7 @@ def run(
     if facts["unlisted"]:
         names = ", ".join(facts["unlisted"])
         typer.echo(f"not part of the bundle, nobody signed: {names}")
+    if facts["litter"]:
+        typer.echo(f"left by other systems, ignored: {', '.join(facts['litter'])}")
     for warning in found.warnings():
         typer.echo(warning, err=True)

@@ -44,6 +44,9 @@ def run(args: Namespace, host: Host) -> Result:
     if facts["unlisted"]:
         names = ", ".join(facts["unlisted"])
         host.report.step(f"not part of the bundle, nobody signed: {names}")
+    if facts["litter"]:
+        names = ", ".join(facts["litter"])
+        host.report.step(f"left by other systems, ignored: {names}")
     for warning in found.warnings():
         host.report.step(warning)
     return text, facts
