@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Iterable, List, Tuple
+import os
+from typing import Iterable, Iterator, List, Tuple
 
 from sealift_manifests.bundle import Bundle
+from sealift_manifests.digests import digest_of
 from sealift_manifests.errors import (
     EngineError,
     ImageLoadError,
     PreflightError,
     SealiftError,
 )
+from sealift_manifests.index import Chunk, Content
 from sealift_manifests.model import FORMAT
 from sealift_manifests.parallel import Scratch, ordered_map
 from sealift_manifests.repair import REQUEST_TYPE, RepairRequest, ranges_of
 from sealift_manifests.verify import Progress
 
+from sealift_installer import journal
 from sealift_installer.host import Host
 from sealift_installer.install import make_plan, needed_contents
+from sealift_installer.layout import Layout
 from sealift_installer.plan import InstallPlan
 
 _scratch = Scratch()
@@ -66,6 +71,39 @@ def lacking_chunks(
         if not good:
             lacking.append(number)
     return tuple(lacking)
+
+
+def not_kept(
+    layout: Layout, bundle: Bundle, plan: InstallPlan, lacking: Iterable[int]
+) -> Tuple[int, ...]:
+    """Return those of the chunks that no install that was cut off has left on the disk.
+
+    What it has left is measured. A chunk of two files has to be there in both.
+    """
+    asked, needed = frozenset(lacking), set()
+    for digest in needed_contents(bundle, plan):
+        content = bundle.index.contents[digest]
+        for number, start in _starts(bundle, content):
+            chunk = bundle.index.chunks[number]
+            if number in asked and not _is_kept(layout, content, start, chunk):
+                needed.add(number)
+    return tuple(sorted(needed))
+
+
+def _starts(bundle: Bundle, content: Content) -> Iterator[Tuple[int, int]]:
+    start = 0
+    for number in content.chunks:
+        yield number, start
+        start += bundle.index.chunks[number].size
+
+
+def _is_kept(layout: Layout, content: Content, start: int, chunk: Chunk) -> bool:
+    end = start + chunk.size
+    if not any(a <= start and end <= b for a, b in journal.had(layout, content)):
+        return False
+    with open(journal.unfinished(layout, content.digest), "rb") as file:
+        data = os.pread(file.fileno(), chunk.size, start)
+    return digest_of(data) == chunk.digest
 
 
 def lacking_files(bundle: Bundle) -> List[str]:

@@ -192,6 +192,25 @@ def test_a_damaged_medium_is_mended_with_a_patch_of_just_the_lost_chunks(
     assert is_installed_whole(host)
 
 
+def test_what_an_install_has_left_on_the_disk_is_not_asked_for(
+    host, shop, medium, request_file, tmp_path
+):
+    flip(medium / PACKS[0])
+    host.run("install", medium, *shop.trust()).expect(12, PACKS[0])
+    (medium / PACKS[2]).unlink()
+    words = ["repair-request", medium, "-o", request_file, *shop.trust()]
+    host.run(*words).expect(0, "asks for 1 chunk,")
+
+    (journal,) = (host.state / "journal").glob("*[0-9a-f]")
+    kept = journal.read_bytes()
+    journal.write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
+    host.run(*words).expect(0, "asks for 2 chunks,")  # What is left is measured.
+
+    patch = made_patch(shop, request_file, tmp_path / "patches")
+    host.run("install", medium, patch, *shop.trust()).expect(0)
+    assert is_installed_whole(host)
+
+
 def test_when_every_pack_is_lost_the_patch_brings_them_all(
     host, shop, medium, request_file, tmp_path
 ):

@@ -52,6 +52,7 @@ def run(args: Namespace, host: Host) -> Result:
         total = sum(chunks[number].stored_size for number in numbers)
         with host.report.progress("looking for damage", total) as progress:
             lacking = repair.lacking_chunks(bundle, numbers, progress)
+        lacking = repair.not_kept(host.layout, bundle, plan, lacking)
         files = [] if plan.is_empty else repair.lacking_files(bundle)
         size = sum(chunks[number].stored_size for number in lacking)
         what = f"{bundle.manifest.name} {bundle.manifest.version}"
