@@ -5,15 +5,14 @@ The next bundle can then leave out what this host has. Changes nothing.
 
 from __future__ import annotations
 
-import os
 from argparse import ArgumentParser, Namespace
 
 from sealift_manifests import records
-from sealift_manifests.errors import NotInstalledError, StagingError
+from sealift_manifests.errors import NotInstalledError
 from sealift_manifests.receipt import Receipt, dump_receipt
 from sealift_manifests.sizes import human
 
-from sealift_installer import durable
+from sealift_installer.carried import write_carried
 from sealift_installer.commands import Result, add_installed_name
 from sealift_installer.host import Host
 from sealift_installer.receipt import take_receipt
@@ -50,14 +49,7 @@ def run(args: Namespace, host: Host) -> Result:
     data = dump_receipt(receipt)
     if args.output is None:
         return data.decode().rstrip("\n"), {"receipt": records.encode(receipt)}
-    path = os.path.abspath(args.output)
-    try:
-        durable.replace_file(path, data, 0o644)
-    except OSError as error:
-        raise StagingError(
-            f"{path} cannot be written: {error.strerror}",
-            hint="Name a file in a directory that this user may write to: -o FILE.",
-        ) from error
+    path = write_carried(args.output, data)
     text = f"{_summary(receipt)}\nwritten to {path} ({human(len(data))})"
     return text, {"path": path, "size": len(data)}
 

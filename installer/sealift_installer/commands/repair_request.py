@@ -8,13 +8,13 @@ from argparse import ArgumentParser, Namespace
 
 from sealift_manifests import repair as documents
 from sealift_manifests.bundle import Bundle, open_bundle
-from sealift_manifests.errors import StagingError
 from sealift_manifests.media import Media
 from sealift_manifests.repair import RepairRequest
 from sealift_manifests.sizes import human
 from sealift_manifests.verification import count
 
-from sealift_installer import durable, repair
+from sealift_installer import repair
+from sealift_installer.carried import write_carried
 from sealift_installer.commands import (
     Result,
     add_places,
@@ -62,9 +62,9 @@ def run(args: Namespace, host: Host) -> Result:
             return text, {**facts, "needed": False}
         request = repair.request_for(bundle, lacking, files)
     data = documents.dump(request)
-    _write(args.output, data)
+    path = write_carried(args.output, data)
     text = _advice(bundle, request, args.output, len(data), len(lacking), size)
-    written = {"request": os.path.abspath(args.output), "size": len(data)}
+    written = {"request": path, "size": len(data)}
     return text, {**facts, **written, "needed": True, "patch_size": size}
 
 
@@ -81,13 +81,3 @@ def _advice(
         f"  sealift repair BUNDLE {name} -o DIR --sign-key KEY\n"
         "then name the patch it writes as one more place: install BUNDLE... PATCH"
     )
-
-
-def _write(path: str, data: bytes) -> None:
-    try:
-        durable.replace_file(os.path.abspath(path), data, 0o644)
-    except OSError as error:
-        raise StagingError(
-            f"{path} cannot be written: {error.strerror}",
-            hint="Name a file in a directory that you may write to: -o FILE.",
-        ) from error

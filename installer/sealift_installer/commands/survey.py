@@ -5,15 +5,13 @@ Needs no bundle and changes nothing. As root it can read more.
 
 from __future__ import annotations
 
-import os
 from argparse import ArgumentParser, Namespace
 
 from sealift_manifests import records
-from sealift_manifests.errors import StagingError
 from sealift_manifests.preflight.survey import dump_survey, redact
 from sealift_manifests.sizes import human
 
-from sealift_installer import durable
+from sealift_installer.carried import write_carried
 from sealift_installer.commands import Result
 from sealift_installer.host import Host
 from sealift_installer.preflight import summary, survey
@@ -43,14 +41,7 @@ def run(args: Namespace, host: Host) -> Result:
     data = dump_survey(facts)
     if args.output is None:
         return data.decode().rstrip("\n"), {"host": records.encode(facts)}
-    path = os.path.abspath(args.output)
-    try:
-        durable.replace_file(path, data, 0o644)
-    except OSError as error:
-        raise StagingError(
-            f"{path} cannot be written: {error.strerror}",
-            hint="Name a file in a directory that this user may write to: -o FILE.",
-        ) from error
+    path = write_carried(args.output, data)
     return f"{summary(facts)}\nwritten to {path} ({human(len(data))})", {
         "host": records.encode(facts),
         "path": path,
