@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import pty
 import select
+import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 PATIENCE = 60
@@ -17,7 +18,12 @@ PATIENCE = 60
 class Terminal:
     """Runs a command on a terminal of its own; use it in a `with`."""
 
-    def __init__(self, argv: Sequence[str | Path], cwd: Path | None = None) -> None:
+    def __init__(
+        self,
+        argv: Sequence[str | Path],
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
         self._fd, theirs = pty.openpty()
         self.said = ""
         self._read = 0
@@ -27,6 +33,7 @@ class Terminal:
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
+            env={**os.environ, "COLUMNS": "200", **(env or {})},
             start_new_session=True,
         )
         os.close(theirs)
@@ -51,6 +58,10 @@ class Terminal:
                     return news[:size]
             if time.monotonic() > end or not self._more(1.0):
                 raise AssertionError(f"{words!r} was not said:\n{self.said}")
+
+    def interrupt(self) -> None:
+        """Send what Ctrl-C sends."""
+        self._process.send_signal(signal.SIGINT)
 
     def type(self, line: str) -> None:
         """Type a line."""

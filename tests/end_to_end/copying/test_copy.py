@@ -20,7 +20,6 @@ from desk import (
     PACKS,
     ROOM_FOR_ALL,
     ROOM_FOR_ONE,
-    Terminal,
     is_part_of,
     packs_in,
 )
@@ -113,27 +112,25 @@ def test_weights_are_installed_from_the_sticks(desk, slots, tmp_path):
 
 def test_one_slot_is_enough_for_any_number_of_sticks(desk, slots):
     for name in ("one", "two", "three"):
-        slots.make(name, "ext4", 12 * MIB)
+        slots.make(name, "ext4", 14 * MIB)
     usb = slots.insert("one", "usb")
-    user = Terminal(desk.words(usb), desk.env)
-
-    question = "press Enter when it is mounted at"
-    user.wait_for(question)
-    user.answer()
-    user.wait_for("stick 1 is still in")
-    user.wait_for(question)
-    slots.take_out("usb")
-    user.answer()
-    user.wait_for("nothing is mounted at")
-    user.wait_for(question)
-    slots.insert("two", "usb")
-    user.answer()
-    user.wait_for(question)
-    slots.take_out("usb")
-    elsewhere = slots.insert("three", "automounted")
-    user.answer(str(elsewhere))
-
-    assert user.end() == 0
+    with desk.at_a_terminal(usb) as user:
+        question = "press Enter when it is mounted at"
+        user.wait_for(question)
+        user.type("")
+        user.wait_for("stick 1 is still in")
+        user.wait_for(question)
+        slots.take_out("usb")
+        user.type("")
+        user.wait_for("nothing is mounted at")
+        user.wait_for(question)
+        slots.insert("two", "usb")
+        user.type("")
+        user.wait_for(question)
+        slots.take_out("usb")
+        elsewhere = slots.insert("three", "automounted")
+        user.type(str(elsewhere))
+        assert user.end() == 0
     assert "written and read back: good; packs 2-3 still to copy" in user.said
     assert "2 more sticks like" in user.said
     assert "stick 3 of 3" in user.said
@@ -210,7 +207,7 @@ def test_a_half_file_is_continued_where_it_is_good(desk, slots):
 def test_a_copy_that_is_killed_anywhere_is_finished_by_running_it_again(desk, slots):
     dice = random.Random(5)
     slots.make("one", "ext4", 20 * MIB)
-    slots.make("two", "ext4", 12 * MIB)
+    slots.make("two", "ext4", 14 * MIB)
     places = [slots.insert(name, name) for name in ("one", "two")]
     for _ in range(8):
         words = [SEALIFT, *desk.words(*places)]
@@ -232,12 +229,11 @@ def test_a_copy_that_is_killed_anywhere_is_finished_by_running_it_again(desk, sl
 
 def test_ctrl_c_says_what_is_kept_and_how_to_go_on(desk, slots):
     stick = slots.memory("a", ROOM_FOR_ONE)
-    user = Terminal([*desk.words(stick), "--from-start"], desk.env)
+    with desk.at_a_terminal(stick, more=["--from-start"]) as user:
+        user.wait_for("press Enter")
+        user.interrupt()
+        assert user.end() == 130
 
-    user.wait_for("press Enter")
-    user.run.send_signal(signal.SIGINT)
-
-    assert user.end() == 130
     assert (
         "interrupted; what is on media is kept, a half file is continued" in user.said
     )
