@@ -7,12 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sealift_manifests.errors import OutputError
-from sealift_manifests.sizes import human
+from sealift_manifests.sizes import counted, human
 
 from sealift_bundler.copying import Copying, Slot
 from sealift_bundler.media_plan import Layout, count_needed, ranges
 from sealift_bundler.medium_faults import medium_faults
-from sealift_bundler.report import counted
 
 Ask = Callable[[str], str | None]
 """Ask the user for a line; None where there is nobody to answer."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sealift_manifests.index import Index
 from sealift_manifests.model import Manifest
 from sealift_manifests.parity import Parity
+from sealift_manifests.sizes import counted
 from sealift_manifests.sshsig import P384
 from sealift_manifests.trust import NAMESPACE
 
@@ -45,8 +46,8 @@ def install_guide(
 
 def _contents(manifest: Manifest) -> str:
     rows = [
-        f"- model `{model.name}`: {len(model.files)} files, {model.size:,} bytes, "
-        f"layout {model.layout}"
+        f"- model `{model.name}`: {counted(len(model.files), 'file')}, "
+        f"{model.size:,} bytes, layout {model.layout}"
         for model in manifest.models
     ]
     rows += [

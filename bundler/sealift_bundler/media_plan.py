@@ -14,8 +14,7 @@ from sealift_manifests.bundle import Bundle
 from sealift_manifests.digests import Digest
 from sealift_manifests.model import Manifest
 from sealift_manifests.parity import SUFFIX
-
-from sealift_bundler.report import counted
+from sealift_manifests.sizes import counted
 
 _MOST = 99
 """More media of one kind than anybody carries."""

@@ -67,9 +67,9 @@ def expected_packs(
     """Return the packs that a build would cut from items of (name, bytes), in order.
 
     A pack ends where the next chunk would not fit; chunks are taken to be of the
-    full size.
+    full size, which `part_size` is at least.
     """
-    most = max(part_size // MAX_CHUNK, 1) * MAX_CHUNK
+    most = part_size // MAX_CHUNK * MAX_CHUNK
     packs: list[LargeFile] = []
     size, names = 0, dict[str, None]()
     for name, rest in items:

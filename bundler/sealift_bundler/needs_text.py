@@ -15,9 +15,7 @@ from sealift_manifests.preflight.needs import (
 )
 from sealift_manifests.preflight.tables import Tables
 from sealift_manifests.preflight.versions import major_minor
-from sealift_manifests.sizes import human
-
-from sealift_bundler.report import counted
+from sealift_manifests.sizes import counted, human
 
 
 def needs_lines(needs: Needs, tables: Tables) -> list[str]:

@@ -57,6 +57,16 @@ class Resumed:
     at: str
 
 
+def require_part_size(part_size: int) -> None:
+    """Raise UsageError unless packs of so many bytes have room for any chunk."""
+    if part_size < MAX_CHUNK:
+        raise UsageError(
+            f"--part-size is {part_size} bytes; at least {MAX_CHUNK} (8 MiB) "
+            "are needed",
+            hint="Give a larger --part-size, such as 4GiB-1 for FAT32.",
+        )
+
+
 class Packs:
     """Writes packs of at most `part_size` bytes to `target`.
 
@@ -69,12 +79,7 @@ class Packs:
     def __init__(
         self, target: Target, part_size: int, resumed: Callable[[Resumed], None]
     ) -> None:
-        if part_size < MAX_CHUNK:
-            raise UsageError(
-                f"--part-size is {part_size} bytes; at least {MAX_CHUNK} (8 MiB) "
-                "are needed",
-                hint="Give a larger --part-size, such as 4GiB-1 for FAT32.",
-            )
+        require_part_size(part_size)
         self.chunks: list[Chunk] = []
         self.packs: list[Pack] = []
         self.digests: dict[str, Digest] = {}

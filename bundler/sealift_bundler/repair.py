@@ -14,7 +14,6 @@ from pathlib import Path
 from sealift_manifests.bundle import Bundle, open_bundle
 from sealift_manifests.digests import Digest, digest_of
 from sealift_manifests.errors import OutputError, PayloadError, UsageError
-from sealift_manifests.index import MAX_CHUNK
 from sealift_manifests.measured_patch import measure_patch
 from sealift_manifests.media import PATCH_NAME, Media
 from sealift_manifests.model import FORMAT
@@ -67,12 +66,6 @@ class Repaired:
 
 def repair(job: Repair, report: Report) -> Repaired:
     """Write the patch that the request asks for; nothing unverified gets into it."""
-    if job.part_size < MAX_CHUNK:
-        raise UsageError(
-            f"--part-size is {job.part_size} bytes; at least {MAX_CHUNK} (8 MiB) "
-            "are needed",
-            hint="Give a larger --part-size.",
-        )
     data = _read(job.request_path)
     request = parse_request(data, str(job.request_path))
     with Media(job.places) as media:

@@ -63,8 +63,3 @@ class Report:
         if self._style is Style.PLAIN or not sys.stderr.isatty():
             return PlainDisplay(self.step)
         return BarDisplay()
-
-
-def counted(number: int, thing: str) -> str:
-    """Return a number of things for people: `1 pack`, `2 packs`."""
-    return f"{number} {thing}" + ("" if number == 1 else "s")

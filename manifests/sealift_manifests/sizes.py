@@ -1,4 +1,4 @@
-"""Numbers of bytes for people."""
+"""Numbers of bytes and of things, for people."""
 
 from __future__ import annotations
 
@@ -11,3 +11,8 @@ def human(size: int) -> str:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1024
     return f"{value:.2f} TiB"
+
+
+def counted(number: int, thing: str) -> str:
+    """Return a number of things for people: `1 pack`, `2 packs`."""
+    return f"{number} {thing}" + ("" if number == 1 else "s")

@@ -11,6 +11,7 @@ from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tupl
 
 from sealift_manifests.errors import DigestMismatchError, PayloadError, SealiftError
 from sealift_manifests.repair import ranges_of
+from sealift_manifests.sizes import counted
 
 Ranges = Tuple[Tuple[int, int], ...]
 """Byte ranges [start, end) of a file."""
@@ -63,14 +64,14 @@ class MediumReport:
         """Yield what there is to say about it, the first line with its name."""
         good = []
         if self.patched is not None:
-            good.append(f"a patch of {count(self.patched, 'chunk')}")
+            good.append(f"a patch of {counted(self.patched, 'chunk')}")
         if self.packs:
             word = "pack" if len(self.packs) == 1 else "packs"
             good.append(f"{word} {_numbers(self.packs)}")
         if self.parity:
-            good.append(count(len(self.parity), "parity file"))
+            good.append(counted(len(self.parity), "parity file"))
         if self.files:
-            good.append(count(len(self.files), "small file"))
+            good.append(counted(len(self.files), "small file"))
         yield f"{self.place}: {', '.join(good) or 'nothing'} good"
         for damage in self.damages:
             yield f"  BAD  {damage}"
@@ -167,7 +168,7 @@ class Verification:
         if self.mended_packs:
             names = ", ".join(name for name, _ in self.mended_packs)
             lines.append(
-                f"{count(self.mended, 'chunk')} of {names} that no medium has whole "
+                f"{counted(self.mended, 'chunk')} of {names} that no medium has whole "
                 "came from a patch or were rebuilt from parity: keep these with the "
                 "media."
             )
@@ -218,11 +219,6 @@ def spans(ranges: Ranges) -> str:
     """Return byte ranges for people, the first few of them."""
     shown = ", ".join(f"{start}-{end}" for start, end in ranges[:8])
     return shown + (", ..." if len(ranges) > 8 else "")
-
-
-def count(number: int, thing: str) -> str:
-    """Return a number of things for people: `1 pack`, `2 packs`."""
-    return f"{number} {thing}" + ("" if number == 1 else "s")
 
 
 def _numbers(packs: Iterable[int]) -> str:

@@ -15,14 +15,13 @@ from sealift_manifests.errors import DigestMismatchError, SealiftError
 from sealift_manifests.measured_packs import MeasuredPacks, Progress, wrong_size
 from sealift_manifests.measured_parity import MeasuredParity
 from sealift_manifests.measured_patch import measure_patch
-from sealift_manifests.sizes import human
+from sealift_manifests.sizes import counted, human
 from sealift_manifests.small_files import measure_small
 from sealift_manifests.sums import SUMS_NAME
 from sealift_manifests.verification import (
     Lack,
     MediumReport,
     Verification,
-    count,
     refusal,
 )
 
@@ -86,7 +85,7 @@ def summary(bundle: Bundle, found: Verification) -> Tuple[str, Dict[str, Any]]:
     lines = [
         *found.lines(),
         f"{found.verdict}: {manifest.name} {manifest.version}, {human(size)} in "
-        f"{count(len(packs), 'pack')}, signed by {', '.join(signers)}",
+        f"{counted(len(packs), 'pack')}, signed by {', '.join(signers)}",
         f"root {bundle.root}",
         *(f"builds on {base}" for base in bundle.index.bases),
     ]

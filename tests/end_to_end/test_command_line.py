@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from making import SEALIFT, run
-from sealift_bundler.report import counted
+from sealift_manifests.sizes import counted
 
 SPEC = """
 sealift: 1

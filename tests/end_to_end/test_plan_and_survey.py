@@ -345,6 +345,14 @@ def test_a_file_that_is_no_survey_is_refused_before_anything_is_asked(world):
     assert world.front.seen == []
 
 
+def test_packs_with_no_room_for_a_chunk_are_refused_before_anything_is_asked(world):
+    spec, small = world.spec(), ["--part-size", "8MB"]
+
+    world.build(spec, *small).expect(2, "at least 8388608 (8 MiB) are needed")
+    world.run("plan", spec, *small).expect(2, "at least 8388608 (8 MiB) are needed")
+    assert world.front.seen == []
+
+
 def test_without_a_survey_nothing_is_noted(world):
     world.build(world.spec()).expect(0)
 

@@ -10,7 +10,7 @@ import typer
 from sealift_manifests.errors import SigningError, UsageError
 from sealift_manifests.index import Index
 from sealift_manifests.preflight.words import acceptance_of, count, describe
-from sealift_manifests.sizes import human
+from sealift_manifests.sizes import counted, human
 from sealift_manifests.sshsig import PublicKey
 
 from sealift_bundler.build import build
@@ -27,10 +27,10 @@ from sealift_bundler.commands.options import (
     ask_passphrase,
     creation_time,
     default_cache,
-    parse_size,
+    parse_part_size,
 )
 from sealift_bundler.parity import Ratio
-from sealift_bundler.report import Report, Style, counted
+from sealift_bundler.report import Report, Style
 from sealift_bundler.signing import Signer, signer_from_agent, signer_from_key_file
 from sealift_bundler.surveys import NONE_ACCEPTED
 
@@ -104,7 +104,7 @@ def run(  # long: one parameter for each option
         acceptance=acceptance_of(accept or ()),
         tables_path=tables,
         tar=tar,
-        part_size=parse_size(part_size),
+        part_size=parse_part_size(part_size),
         parity=Ratio.parse(parity) if parity else None,
         locked=locked,
         update=update,
@@ -122,12 +122,12 @@ def summary(built: Built, keys: Sequence[PublicKey]) -> str:
     times = ", ".join(f"{name} {secs:.1f} s" for name, secs in built.seconds.items())
     packs = counted(len(built.index.packs), "pack")
     contents = [
-        f"  model {m.name:<12} {len(m.files):>5} files  {human(m.size):>10}"
+        f"  model {m.name:<12} {counted(len(m.files), 'file'):>11}  {human(m.size):>10}"
         for m in manifest.models
     ]
     contents += [
-        f"  image {i.name:<12} {len(i.layers):>5} layers {human(i.size):>10}  "
-        f"{i.reference}"
+        f"  image {i.name:<12} {counted(len(i.layers), 'layer'):>12} "
+        f"{human(i.size):>10}  {i.reference}"
         for i in manifest.images
     ]
     return "\n".join(

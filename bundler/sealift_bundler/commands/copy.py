@@ -11,7 +11,7 @@ import typer
 from sealift_manifests.bundle import open_bundle
 from sealift_manifests.errors import OutputError, UsageError
 from sealift_manifests.media import Media
-from sealift_manifests.sizes import human
+from sealift_manifests.sizes import counted, human
 from sealift_manifests.verify import verify_outline
 
 from sealift_bundler.commands.options import (
@@ -40,7 +40,7 @@ from sealift_bundler.media_text import (
     usual_facts,
     usual_lines,
 )
-from sealift_bundler.report import Report, Style, counted
+from sealift_bundler.report import Report, Style
 
 
 def run(  # long: one parameter for each option

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 from sealift_manifests.receipt import Receipt
-from sealift_manifests.sizes import human
+from sealift_manifests.sizes import counted, human
 
 from sealift_bundler.bases import read_receipt_or_bundle
 from sealift_bundler.commands.options import AsJson, print_json
@@ -21,7 +21,6 @@ from sealift_bundler.diff import (
     compare,
     side_of,
 )
-from sealift_bundler.report import counted
 
 
 def run(

@@ -18,14 +18,13 @@ from sealift_manifests.preflight.newest import (
     newest_tables,
 )
 from sealift_manifests.preflight.notes import needs_of
-from sealift_manifests.sizes import human
+from sealift_manifests.sizes import counted, human
 from sealift_manifests.trust import Trust
 
 from sealift_bundler.commands.build import parity_lines
 from sealift_bundler.commands.options import on_bundle, print_json
 from sealift_bundler.needs_text import needs_lines
 from sealift_bundler.opening import signers_of
-from sealift_bundler.report import counted
 
 
 @on_bundle
@@ -82,14 +81,15 @@ def describe(bundle: Bundle, tables: ChosenTables, *, trusted: bool) -> str:
         source = model.source
         where = f"{source.repo}@{source.commit}" if source.repo else "local directory"
         lines.append(
-            f"  model      {model.name}: {len(model.files)} files, "
+            f"  model      {model.name}: {counted(len(model.files), 'file')}, "
             f"{human(model.size)}, {model.layout}, {where}"
         )
         lines += [f"             accepted: {path}" for path in model.accepted]
     for image in manifest.images:
         lines.append(
-            f"  image      {image.name}: {image.reference}, {len(image.layers)} "
-            f"layers, {human(image.size)}, from {image.source.reference}"
+            f"  image      {image.name}: {image.reference}, "
+            f"{counted(len(image.layers), 'layer')}, {human(image.size)}, "
+            f"from {image.source.reference}"
         )
     if manifest.stack:
         for service in manifest.stack.services:

@@ -15,6 +15,7 @@ import typer
 from sealift_manifests.errors import SigningError, TrustStoreError, UsageError
 from sealift_manifests.trust import Policy, Trust
 
+from sealift_bundler.packs import require_part_size
 from sealift_bundler.report import Style
 
 Places = Annotated[
@@ -186,6 +187,13 @@ def parse_size(text: str) -> int:
         )
     number, unit, less = match.groups()
     return int(Fraction(number) * _UNITS[unit or "B"]) - (1 if less else 0)
+
+
+def parse_part_size(text: str) -> int:
+    """Return the bytes that a pack may have; UsageError if no chunk fits."""
+    size = parse_size(text)
+    require_part_size(size)
+    return size
 
 
 def parse_media(text: str) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ import typer
 from sealift_manifests import records
 from sealift_manifests.preflight.newest import ChosenTables
 from sealift_manifests.preflight.words import acceptance_of
-from sealift_manifests.sizes import human
+from sealift_manifests.sizes import counted, human
 
 from sealift_bundler.build import plan
 from sealift_bundler.build_values import BuildRequest, Planned
@@ -24,13 +24,13 @@ from sealift_bundler.commands.options import (
     creation_time,
     default_cache,
     parse_media,
-    parse_size,
+    parse_part_size,
     print_json,
 )
 from sealift_bundler.draft import Draft
 from sealift_bundler.needs_text import needs_lines
 from sealift_bundler.parity import Ratio
-from sealift_bundler.report import Report, counted
+from sealift_bundler.report import Report
 from sealift_bundler.spread import Spread
 from sealift_bundler.surveys import findings_text, judged_as_json, require
 
@@ -66,7 +66,7 @@ def run(  # long: one parameter for each option
         survey_paths=survey or (),
         acceptance=acceptance,
         tables_path=tables,
-        part_size=parse_size(part_size),
+        part_size=parse_part_size(part_size),
         parity=Ratio.parse(parity) if parity else None,
         update=update,
         insecure=frozenset(insecure_registry or ()),

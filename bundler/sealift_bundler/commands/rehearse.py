@@ -12,6 +12,7 @@ import typer
 from sealift_manifests.bundle import open_bundle
 from sealift_manifests.errors import ReachesOutsideError
 from sealift_manifests.media import Media
+from sealift_manifests.sizes import counted
 
 from sealift_bundler.commands.options import (
     Accept,
@@ -26,7 +27,7 @@ from sealift_bundler.commands.options import (
     read_trust,
 )
 from sealift_bundler.rehearsal.run import RehearsalRequest, Rehearsed, rehearse
-from sealift_bundler.report import Report, counted
+from sealift_bundler.report import Report
 
 
 def run(  # long: one parameter for each option

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 from sealift_manifests.errors import UsageError
-from sealift_manifests.sizes import human
+from sealift_manifests.sizes import counted, human
 from sealift_manifests.trust import Trust
 
 from sealift_bundler.commands.build import signers_of
@@ -19,11 +19,11 @@ from sealift_bundler.commands.options import (
     MorePlaces,
     SignAgent,
     SignKeys,
-    parse_size,
+    parse_part_size,
     read_trust,
 )
 from sealift_bundler.repair import Repair, Repaired, repair
-from sealift_bundler.report import Report, counted
+from sealift_bundler.report import Report
 
 
 def run(  # long: one parameter for each option
@@ -72,7 +72,7 @@ def run(  # long: one parameter for each option
         output=output,
         signers=signers,
         now=datetime.now(UTC),
-        part_size=parse_size(part_size),
+        part_size=parse_part_size(part_size),
     )
     typer.echo(_summary(repair(job, Report(quiet=quiet))))
 

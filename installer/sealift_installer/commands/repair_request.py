@@ -10,8 +10,7 @@ from sealift_manifests import repair as documents
 from sealift_manifests.bundle import Bundle, open_bundle
 from sealift_manifests.media import Media
 from sealift_manifests.repair import RepairRequest
-from sealift_manifests.sizes import human
-from sealift_manifests.verification import count
+from sealift_manifests.sizes import counted, human
 
 from sealift_installer import repair
 from sealift_installer.carried import write_carried
@@ -72,7 +71,7 @@ def _advice(
     bundle: Bundle, request: RepairRequest, path: str, size: int, chunks: int, need: int
 ) -> str:
     name = os.path.basename(path)
-    parts = [count(chunks, "chunk") + f", {human(need)}"] if chunks else []
+    parts = [counted(chunks, "chunk") + f", {human(need)}"] if chunks else []
     parts += [", ".join(request.files)] if request.files else []
     return (
         f"{path} ({human(size)}) asks for {' and '.join(parts)} of "
