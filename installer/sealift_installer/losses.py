@@ -87,6 +87,8 @@ def _damage(
     name, label, kind = key
     places = ", ".join(bundle.media.places)
     detail = _DETAILS.get(kind, f"is not on {places}")
+    if bundle.rebuilder:
+        detail += f"; {bundle.rebuilder.why_not(numbers)}"
     hits: Set[str] = {user for number in numbers for user in users.get(number, ())}
     ranges = _ranges(bundle, numbers)
     return Damage(name, label, kind, detail, ranges, tuple(sorted(hits)))
@@ -102,7 +104,9 @@ def _pack(bundle: Bundle, number: int) -> str:
 
 
 def _giver(bundle: Bundle, failing: Set[Tuple[str, int]], number: int) -> str:
-    """Return the medium that gave a chunk: the first whose copy did not fail."""
+    """Return what gave a chunk: the first medium with a good copy, or a spare."""
+    if bundle.rebuilder and number in bundle.rebuilder.rebuilt:
+        return "parity"
     copies = bundle.media.copies(_pack(bundle, number))
     good: List[str] = [f.place for f in copies if (f.label, number) not in failing]
-    return good[0] if good else "a spare"
+    return good[0] if good else "a patch"
