@@ -214,7 +214,7 @@ def test_media_that_are_too_small_say_how_many_more_it_takes():
 
     assert "no room for packs 7-14" in caught.value.message
     assert "3 more like 16 GB" in caught.value.hint
-    assert caught.value.facts["fits"] is False
+    assert caught.value.facts["media"]["fits"] is False
 
 
 def test_an_image_that_is_still_to_be_built_is_said_not_to_be_counted():
