@@ -22,6 +22,7 @@ from sealift_manifests import ustar
 from sealift_manifests.bundle import Bundle, open_bundle
 from sealift_manifests.errors import DigestMismatchError, PayloadError, SealiftError
 from sealift_manifests.media import Media, MediaFile
+from sealift_manifests.preflight.newest import TABLES_NAME
 from sealift_manifests.trust import Trust
 from sealift_manifests.verification import Verification
 from sealift_manifests.verify import measure
@@ -64,6 +65,7 @@ def signed(tmp_path_factory: pytest.TempPathFactory) -> Signed:
     bundle = build(weights_spec(root, "b", MODEL), key, root / "out")
     (bundle / PYZ).write_bytes(b"# installer\n")
     (bundle / "INSTALL.md").write_bytes(b"# guide\n")
+    (bundle / TABLES_NAME).write_bytes(b"{}\n")
     resign(bundle, key)
     files = {path.name: path.read_bytes() for path in bundle.iterdir()}
     assert sum(map(len, files.values())) < 5000
