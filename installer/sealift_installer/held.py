@@ -74,12 +74,10 @@ class StoreChunks:
     def _note(
         self, path: str, content: Content, index: Index, wanted: Set[Digest]
     ) -> None:
-        offset = 0
-        for number in content.chunks:
-            chunk = index.chunks[number]
-            if chunk.digest in wanted:
-                self._places.setdefault(chunk.digest, {}).setdefault(path, offset)
-            offset += chunk.size
+        for number, offset in index.places(content):
+            digest = index.chunks[number].digest
+            if digest in wanted:
+                self._places.setdefault(digest, {}).setdefault(path, offset)
 
     def holds(self, chunk: Chunk) -> bool:
         """Say whether a file in the store should have these bytes."""

@@ -54,11 +54,9 @@ def _tasks(
 ) -> Iterator[_Task]:
     for path, (_, digest) in firsts.items():
         _drop_cache(path)
-        offset = 0
-        for number in index.contents[digest].chunks:
+        for number, offset in index.places(index.contents[digest]):
             chunk = index.chunks[number]
             yield path, offset, chunk.size, chunk.digest
-            offset += chunk.size
 
 
 def _drop_cache(path: str) -> None:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from typing import Iterable, Iterator, List, Tuple
+from typing import Iterable, List, Tuple
 
 from sealift_manifests.bundle import Bundle
-from sealift_manifests.digests import digest_of
 from sealift_manifests.errors import (
     EngineError,
     ImageLoadError,
     PreflightError,
     SealiftError,
 )
-from sealift_manifests.index import Chunk, Content
 from sealift_manifests.model import FORMAT
 from sealift_manifests.parallel import Scratch, ordered_map
 from sealift_manifests.repair import REQUEST_TYPE, RepairRequest, ranges_of
@@ -23,7 +20,9 @@ from sealift_installer import journal
 from sealift_installer.host import Host
 from sealift_installer.install import make_plan, needed_contents
 from sealift_installer.layout import Layout
+from sealift_installer.measure import read_good
 from sealift_installer.plan import InstallPlan
+from sealift_installer.ranges import covers
 
 _scratch = Scratch()
 
@@ -80,30 +79,18 @@ def not_kept(
 
     What it has left is measured. A chunk of two files has to be there in both.
     """
-    asked, needed = frozenset(lacking), set()
+    index, asked, needed = bundle.index, frozenset(lacking), set()
     for digest in needed_contents(bundle, plan):
-        content = bundle.index.contents[digest]
-        for number, start in _starts(bundle, content):
-            chunk = bundle.index.chunks[number]
-            if number in asked and not _is_kept(layout, content, start, chunk):
+        content = index.contents[digest]
+        path, kept = journal.unfinished(layout, digest), journal.had(layout, content)
+        for number, start in index.places(content):
+            chunk = index.chunks[number]
+            if number in asked and not (
+                covers(kept, (start, start + chunk.size))
+                and read_good(path, start, _scratch.take(chunk.size), chunk.digest)
+            ):
                 needed.add(number)
     return tuple(sorted(needed))
-
-
-def _starts(bundle: Bundle, content: Content) -> Iterator[Tuple[int, int]]:
-    start = 0
-    for number in content.chunks:
-        yield number, start
-        start += bundle.index.chunks[number].size
-
-
-def _is_kept(layout: Layout, content: Content, start: int, chunk: Chunk) -> bool:
-    end = start + chunk.size
-    if not any(a <= start and end <= b for a, b in journal.had(layout, content)):
-        return False
-    with open(journal.unfinished(layout, content.digest), "rb") as file:
-        data = os.pread(file.fileno(), chunk.size, start)
-    return digest_of(data) == chunk.digest
 
 
 def lacking_files(bundle: Bundle) -> List[str]:

@@ -152,12 +152,10 @@ class Staging:
             self._shelf.wait()
 
     def _tasks(self, file: Unfinished) -> Iterator[_Task]:
-        start = 0
-        for number in file.content.chunks:
+        for number, start in self._index.places(file.content):
             end = start + self._index.chunks[number].size
             # What was hashed is on its way to the disk: it is not needed again.
             yield _Task(number, start, file.has((start, end)))
-            start = end
 
     def _parts(self, work: Work) -> Iterator[_Part]:
         for file, tasks in work.tasks:

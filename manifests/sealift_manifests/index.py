@@ -7,7 +7,7 @@ that a delta leaves out follow; they lie in no pack.
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from sealift_manifests import strictjson
 from sealift_manifests.codecs import CODECS, RAW, SHUFFLE_ZSTD, WIDTHS
@@ -117,6 +117,13 @@ class Index(NamedTuple):
     def large_size(self) -> int:
         """Bytes of these together."""
         return sum(size for _, size in self.large_files)
+
+    def places(self, content: Content) -> Iterator[Tuple[int, int]]:
+        """Yield the number of each chunk of a file, and where in it that begins."""
+        offset = 0
+        for number in content.chunks:
+            yield number, offset
+            offset += self.chunks[number].size
 
 
 def dump_index(index: Index) -> bytes:
