@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sealift_manifests.bundle import Bundle, open_bundle
 from sealift_manifests.digests import Digest, digest_of
-from sealift_manifests.errors import OutputError, PayloadError, UsageError
+from sealift_manifests.errors import OutputError, PayloadError
 from sealift_manifests.measured_patch import measure_patch
 from sealift_manifests.media import PATCH_NAME, Media
 from sealift_manifests.model import FORMAT
@@ -30,6 +30,7 @@ from sealift_manifests.repair import (
 from sealift_manifests.sums import SUMS_NAME, format_sums
 from sealift_manifests.trust import Trust
 
+from sealift_bundler.documents import read_named
 from sealift_bundler.patch_output import PatchPacks, new_directory, write_file
 from sealift_bundler.report import Report
 from sealift_bundler.signing import Signer, sign_sums
@@ -92,19 +93,10 @@ def repair(job: Repair, report: Report) -> Repaired:
 
 
 def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_REPAIR_DOCUMENT + 1)
-    except OSError as error:
-        raise UsageError(
-            f"{path} cannot be read: {error.strerror}",
-            hint="Name the file that `sealift-installer repair-request` wrote.",
-        ) from error
+    hint = "Name the file that `sealift-installer repair-request` wrote."
+    data = read_named(path, MAX_REPAIR_DOCUMENT, hint=hint)
     if len(data) > MAX_REPAIR_DOCUMENT:
-        raise PayloadError(
-            f"{path} is larger than a request can be",
-            hint="Name the file that `sealift-installer repair-request` wrote.",
-        )
+        raise PayloadError(f"{path} is larger than a request can be", hint=hint)
     return data
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sealift_manifests.digests import Digest, digest_of
-from sealift_manifests.errors import ManifestError, PreflightError, UsageError
+from sealift_manifests.errors import ManifestError, PreflightError
 from sealift_manifests.preflight.check import check_host
 from sealift_manifests.preflight.facts import HostFacts
 from sealift_manifests.preflight.findings import Acceptance, Finding
@@ -16,6 +16,8 @@ from sealift_manifests.preflight.needs import Needs
 from sealift_manifests.preflight.survey import MAX_SURVEY, parse_survey
 from sealift_manifests.preflight.tables import Tables
 from sealift_manifests.preflight.words import as_json, count, describe, way_out
+
+from sealift_bundler.documents import read_named
 
 NONE_ACCEPTED = Acceptance()
 
@@ -113,15 +115,12 @@ def _of_the_day(findings: Sequence[Finding]) -> tuple[Finding, ...]:
 
 
 def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_SURVEY + 1)
-    except OSError as error:
-        raise UsageError(
-            f"{path} cannot be read: {error.strerror}",
-            hint="Name a file that `sealift-installer.pyz survey -o FILE` wrote on "
-            "the host.",
-        ) from error
+    data = read_named(
+        path,
+        MAX_SURVEY,
+        hint="Name a file that `sealift-installer.pyz survey -o FILE` wrote on the "
+        "host.",
+    )
     if not data:
         raise ManifestError(
             f"{path} is empty", hint="Take the survey on the host again."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sealift_manifests.errors import UsageError
 from sealift_manifests.preflight.newest import (
     MAX_TABLES,
     ChosenTables,
@@ -13,6 +12,8 @@ from sealift_manifests.preflight.newest import (
     newest_tables,
     read_tables,
 )
+
+from sealift_bundler.documents import read_named
 
 
 def tables_of(path: Path | None) -> ChosenTables:
@@ -23,14 +24,11 @@ def tables_of(path: Path | None) -> ChosenTables:
     """
     if path is None:
         return built_in()
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_TABLES + 1)
-    except OSError as error:
-        raise UsageError(
-            f"{path} cannot be read: {error.strerror}",
-            hint="Name a file of NVIDIA tables, such as nvidia-tables.json of a bundle "
-            "that a newer Sealift built.",
-        ) from error
+    data = read_named(
+        path,
+        MAX_TABLES,
+        hint="Name a file of NVIDIA tables, such as nvidia-tables.json of a bundle "
+        "that a newer Sealift built.",
+    )
     read_tables(data, str(path))
     return newest_tables([Offer(path.name, data)])

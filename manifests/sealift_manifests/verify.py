@@ -103,6 +103,15 @@ def summary(bundle: Bundle, found: Verification) -> Tuple[str, Dict[str, Any]]:
     }
 
 
+def beside(bundle: Bundle) -> Tuple[str, ...]:
+    """Say, for people, what lies on the media and is not of the bundle."""
+    told = (
+        ("not part of the bundle, nobody signed", bundle.unlisted),
+        ("left by other systems, ignored", bundle.litter),
+    )
+    return tuple(f"{what}: {', '.join(names)}" for what, names in told if names)
+
+
 def bytes_to_measure(bundle: Bundle) -> int:
     """Return how many bytes `measure` tells the progress of."""
     copies = [

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from sealift_manifests.bundle import open_bundle
 from sealift_manifests.media import Media
-from sealift_manifests.verify import bytes_to_measure, summary, verify_payload
+from sealift_manifests.verify import beside, bytes_to_measure, summary, verify_payload
 
 from sealift_bundler.commands.options import (
     AllowedSigners,
@@ -50,14 +50,12 @@ def run(
         with Report(quiet=as_json).progress("verifying", total) as progress:
             found = verify_payload(opened, progress, ignore_missing=ignore_missing)
         text, facts = summary(opened, found)
+        strangers = beside(opened)
     if as_json:
         print_json(**facts)
         return
     typer.echo(text)
-    if facts["unlisted"]:
-        names = ", ".join(facts["unlisted"])
-        typer.echo(f"not part of the bundle, nobody signed: {names}")
-    if facts["litter"]:
-        typer.echo(f"left by other systems, ignored: {', '.join(facts['litter'])}")
+    for remark in strangers:
+        typer.echo(remark)
     for warning in found.warnings():
         typer.echo(warning, err=True)

@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 
 from sealift_manifests.bundle import open_bundle
 from sealift_manifests.media import Media
-from sealift_manifests.verify import bytes_to_measure, summary, verify_payload
+from sealift_manifests.verify import beside, bytes_to_measure, summary, verify_payload
 
 from sealift_installer.commands import (
     Result,
@@ -41,12 +41,7 @@ def run(args: Namespace, host: Host) -> Result:
         with host.report.progress("verifying", total) as progress:
             found = verify_payload(bundle, progress, ignore_missing=args.ignore_missing)
         text, facts = summary(bundle, found)
-    if facts["unlisted"]:
-        names = ", ".join(facts["unlisted"])
-        host.report.step(f"not part of the bundle, nobody signed: {names}")
-    if facts["litter"]:
-        names = ", ".join(facts["litter"])
-        host.report.step(f"left by other systems, ignored: {names}")
-    for warning in found.warnings():
-        host.report.step(warning)
+        strangers = beside(bundle)
+    for line in (*strangers, *found.warnings()):
+        host.report.step(line)
     return text, facts
