@@ -20,7 +20,12 @@ from sealift_installer.health import last_log_lines
 from sealift_installer.images import load_image
 from sealift_manifests.digests import Digest, digest_of
 from sealift_manifests.errors import EngineError
-from sealift_manifests.model import Descriptor, ImageEntry, ImageSource, LayerEntry
+from sealift_manifests.image_entries import (
+    Descriptor,
+    ImageEntry,
+    ImageSource,
+    LayerEntry,
+)
 
 SOCKET = Engine.connect().socket_path
 """The engine the tests talk to: that of DOCKER_HOST, or of the usual place."""

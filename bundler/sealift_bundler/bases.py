@@ -13,9 +13,10 @@ from pathlib import Path
 from sealift_manifests.bundle import Bundle
 from sealift_manifests.digests import Digest
 from sealift_manifests.errors import ManifestError, PayloadError, UsageError
+from sealift_manifests.image_entries import LayerEntry
 from sealift_manifests.index import BaseRelease, Index
 from sealift_manifests.media import Media
-from sealift_manifests.model import LayerEntry, Manifest
+from sealift_manifests.model import Manifest
 from sealift_manifests.receipt import MAX_RECEIPT, Held, Receipt, parse_receipt
 
 from sealift_bundler.opening import open_to_look

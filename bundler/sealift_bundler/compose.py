@@ -13,7 +13,7 @@ from posixpath import normpath
 from typing import Any
 
 from sealift_manifests.errors import SpecError
-from sealift_manifests.model import Service
+from sealift_manifests.stack_entries import Service
 
 from sealift_bundler import strictyaml
 from sealift_bundler.compose_check import (

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from sealift_manifests.bundle import Bundle
 from sealift_manifests.digests import Digest
 from sealift_manifests.errors import UsageError
+from sealift_manifests.image_entries import LayerEntry
 from sealift_manifests.index import BaseRelease
-from sealift_manifests.model import FileEntry, LayerEntry
+from sealift_manifests.model_entries import FileEntry
 from sealift_manifests.preflight.notes import needs_of
 from sealift_manifests.preflight.tables import default_tables
 from sealift_manifests.receipt import Held, HeldLayer, HeldRelease, Receipt

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sealift_manifests.digests import Digest
-from sealift_manifests.model import ImageEntry
+from sealift_manifests.image_entries import ImageEntry
 from sealift_manifests.references import parse_reference
 
 from sealift_bundler.engine.build import BuildRequest, build_image

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sealift_manifests.errors import SourceContentError
-from sealift_manifests.model import ModelEntry, ModelSource
+from sealift_manifests.model_entries import ModelEntry, ModelSource
 
 from sealift_bundler.gather_ollama import (
     OllamaModels,

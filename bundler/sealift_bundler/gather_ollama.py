@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sealift_manifests.digests import Buffer, Digest, digest_of
 from sealift_manifests.errors import LockDriftError, SourceContentError
-from sealift_manifests.model import ModelSource
+from sealift_manifests.model_entries import ModelSource
 
 from sealift_bundler.lock import OllamaPin, ollama_place
 from sealift_bundler.models.files import ModelFile

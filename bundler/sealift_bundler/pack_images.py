@@ -17,7 +17,12 @@ from typing import Any, BinaryIO
 from docker import DockerClient
 from sealift_manifests.digests import Digest, digest_of, from_hex
 from sealift_manifests.errors import SourceContentError
-from sealift_manifests.model import Descriptor, ImageEntry, ImageSource, LayerEntry
+from sealift_manifests.image_entries import (
+    Descriptor,
+    ImageEntry,
+    ImageSource,
+    LayerEntry,
+)
 from sealift_manifests.preflight.notes import IMAGE_NOTE, image_needs_facts
 from sealift_manifests.preflight.tables import Tables
 from sealift_manifests.references import qualify, read_reference, unique_reference

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from sealift_manifests.digests import Buffer, Digest, digest_of
 from sealift_manifests.errors import SourceContentError
-from sealift_manifests.model import ModelEntry, ModelFile, ModelSource
+from sealift_manifests.model_entries import ModelEntry, ModelFile, ModelSource
 from sealift_manifests.paths import check_inner_paths
 from sealift_manifests.preflight.notes import MODEL_NOTE, model_needs_facts
 from sealift_manifests.trees import format_listing

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sealift_manifests.model import FileEntry, ModelEntry, StackEntry
+from sealift_manifests.model_entries import FileEntry, ModelEntry
 from sealift_manifests.names import volume_name
 from sealift_manifests.preflight.notes import SERVICES_NOTE, service_needs_facts
+from sealift_manifests.stack_entries import StackEntry
 
 from sealift_bundler.compose import Stack, parse_stack, render_stack
 from sealift_bundler.compose_check import COMPOSE_FILE

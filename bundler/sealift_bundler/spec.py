@@ -7,76 +7,37 @@ spec_load; nothing here asks a hub, a registry or an engine.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
-    ValidationInfo,
     WithJsonSchema,
     model_validator,
 )
-from sealift_manifests.paths import is_label, is_version
 from sealift_manifests.references import qualify, read_reference
 
 from sealift_bundler.ollama.names import read_name
+from sealift_bundler.spec_values import (
+    AS_WRITTEN,
+    Integer,
+    Label,
+    LocalPath,
+    Part,
+    Reference,
+    Text,
+    Texts,
+    Version,
+    as_integer,
+)
 
 SCHEMA_NAME = ".sealift.schema.json"
 """What `sealift init` calls the schema that it writes beside a spec."""
 
 
-def _label(text: str) -> str:
-    if not is_label(text):
-        raise ValueError(
-            f"{text!r} is not a name; allowed: lowercase letters, digits, - and _, "
-            "at most 63, a letter or digit first and last"
-        )
-    return text
-
-
-def _version(text: str) -> str:
-    if not is_version(text):
-        raise ValueError(
-            f"{text!r} is not a version; allowed: letters, digits, '.', - and _, at "
-            "most 63, a letter or digit first and last"
-        )
-    return text
-
-
-def _integer(value: Any) -> Any:
-    text = str(value)
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 17 else value
-
-
-def _reference(text: str) -> str:
-    read_reference(text)
-    return text
-
-
-def _placed(value: Any, info: ValidationInfo) -> Any:
-    """Take a path from the directory of the spec, which comes as context."""
-    if isinstance(value, str) and value and "\0" not in value:
-        base: Path = (info.context or {}).get("base", Path())
-        return base / os.path.expanduser(value)
-    return value
-
-
-_AS_WRITTEN = WithJsonSchema({"type": ["string", "number", "boolean"]})
-Integer = Annotated[int, BeforeValidator(_integer)]
-Text = Annotated[str, Field(min_length=1)]
-Label = Annotated[str, AfterValidator(_label)]
-Reference = Annotated[str, AfterValidator(_reference)]
-LocalPath = Annotated[
-    Path, BeforeValidator(_placed), WithJsonSchema({"type": "string"})
-]
-Texts = Annotated[tuple[Text, ...], Field(strict=False)]
 _TEXTS = {"type": "array", "items": {"type": "string"}, "minItems": 1}
 _OLLAMA_SCHEMA = WithJsonSchema(
     {
@@ -99,26 +60,6 @@ Risk = Literal["pickle", "code"]
 Platform = Literal["linux/amd64", "linux/arm64"]
 
 
-class _Part(BaseModel):
-    """A part of the spec. `key_faults` says which keys do not go together."""
-
-    model_config = ConfigDict(
-        strict=True, extra="forbid", frozen=True, use_attribute_docstrings=True
-    )
-
-    @classmethod
-    def key_faults(cls, value: Mapping[str, Any]) -> Iterator[str]:
-        """Yield what is wrong with the keys that are given, whatever they hold."""
-        yield from ()
-
-    @model_validator(mode="after")
-    def _keys_agree(self) -> _Part:
-        given = {key: getattr(self, key) for key in self.model_fields_set}
-        if faults := list(self.key_faults(drop_empty(given))):
-            raise ValueError("; ".join(faults))
-        return self
-
-
 def _ollama(value: Any) -> Any:
     """Take the short forms: a name, or a list of names."""
     if isinstance(value, str):
@@ -139,7 +80,7 @@ def _ollama_name(text: str) -> str:
     return text
 
 
-class OllamaSpec(_Part):
+class OllamaSpec(Part):
     """Models of Ollama that a container sees as one store."""
 
     models: Annotated[
@@ -160,12 +101,12 @@ class OllamaSpec(_Part):
         return self
 
 
-class ModelSpec(_Part):
+class ModelSpec(Part):
     """A model: a Hugging Face repo, models of Ollama, or a local directory."""
 
     huggingface: Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)?$")] | None = None
     """Repo on the Hugging Face Hub: organisation/name."""
-    revision: Annotated[Text, _AS_WRITTEN] | None = None
+    revision: Annotated[Text, AS_WRITTEN] | None = None
     """Tag, branch or commit of the repo; the lock file pins the commit."""
     path: LocalPath | None = None
     """A directory on this machine."""
@@ -200,7 +141,7 @@ class ModelSpec(_Part):
                 yield f"{key} does not go with ollama: a model is taken whole"
 
 
-class BuildSpec(_Part):
+class BuildSpec(Part):
     """An image that is built here, with BuildKit."""
 
     context: LocalPath
@@ -209,13 +150,13 @@ class BuildSpec(_Part):
     """The Dockerfile, as a path below the context."""
     target: Text | None = None
     """The stage to stop at."""
-    args: dict[Text, Annotated[str, _AS_WRITTEN]] = {}
+    args: dict[Text, Annotated[str, AS_WRITTEN]] = {}
     """Build arguments. They stay readable in the image: no secrets."""
     secrets: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")], LocalPath] = {}
     """Secret id and the file that holds it, for RUN --mount=type=secret."""
 
 
-class ImageSpec(_Part):
+class ImageSpec(Part):
     """A container image: pulled from a registry, built, or from the local engine."""
 
     pull: Reference | None = None
@@ -243,14 +184,14 @@ class ImageSpec(_Part):
         return "pull" if self.pull else "build" if self.build else "engine"
 
 
-class Spec(_Part):
+class Spec(Part):
     """A Sealift bundle spec."""
 
-    sealift: Annotated[Literal[1], BeforeValidator(_integer)]
+    sealift: Annotated[Literal[1], BeforeValidator(as_integer)]
     """The version of this file's format."""
     name: Label
     """Name of the bundle; a host knows its releases by it."""
-    version: Annotated[str, AfterValidator(_version), _AS_WRITTEN]
+    version: Version
     """Version of the bundle, for people."""
     platform: Platform = "linux/amd64"
     """What the offline hosts are."""
@@ -284,11 +225,6 @@ class Spec(_Part):
     def serial_at(self, created: datetime) -> int:
         """Return the serial of a bundle made at this time."""
         return self.serial or int(created.astimezone(UTC).strftime("%Y%m%d%H%M%S"))
-
-
-def drop_empty(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is given; a key without a value counts as absent."""
-    return {key: held for key, held in value.items() if held is not None}
 
 
 def unpinned(reference: str) -> str:

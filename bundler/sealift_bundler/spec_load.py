@@ -18,10 +18,10 @@ from sealift_bundler.spec import (
     ModelSpec,
     OllamaSpec,
     Spec,
-    drop_empty,
     same_references,
     unpinned,
 )
+from sealift_bundler.spec_values import drop_empty
 from sealift_bundler.strictyaml import Fault, Place
 
 _OFTEN_MEANT = {

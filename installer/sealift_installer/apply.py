@@ -25,7 +25,7 @@ from sealift_manifests.errors import (
     ImageLoadError,
     PayloadError,
 )
-from sealift_manifests.model import ImageEntry
+from sealift_manifests.image_entries import ImageEntry
 from sealift_manifests.names import volume_name
 from sealift_manifests.sizes import human
 

@@ -16,7 +16,8 @@ from typing import Dict, Iterator, List, Optional, Tuple
 from sealift_manifests.bundle import Bundle
 from sealift_manifests.digests import Digest, digest_of
 from sealift_manifests.errors import DriftError, SealiftError
-from sealift_manifests.model import Manifest, ModelEntry
+from sealift_manifests.model import Manifest
+from sealift_manifests.model_entries import ModelEntry
 from sealift_manifests.names import volume_name
 from sealift_manifests.sums import SUMS_NAME
 from sealift_manifests.trees import tree_of

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, FrozenSet, Iterator, Mapping, Optional, Tuple
 
 from sealift_manifests.errors import InUseError
-from sealift_manifests.model import ImageEntry
+from sealift_manifests.image_entries import ImageEntry
 
 from sealift_installer.engine import (
     Engine,

@@ -12,7 +12,7 @@ from typing import Dict, Iterable, List, Optional, Tuple
 from sealift_manifests.bundle import Bundle, base_missing
 from sealift_manifests.digests import Digest
 from sealift_manifests.errors import SealiftError
-from sealift_manifests.model import ImageEntry, LayerEntry
+from sealift_manifests.image_entries import ImageEntry, LayerEntry
 
 from sealift_installer.engine import Engine, EngineFacts
 from sealift_installer.held import StoreChunks, missing_chunks, readable_releases

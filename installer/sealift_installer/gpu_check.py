@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from sealift_manifests.errors import EngineError
-from sealift_manifests.model import ImageEntry, Manifest
+from sealift_manifests.image_entries import ImageEntry
+from sealift_manifests.model import Manifest
 from sealift_manifests.preflight.explain import kind_of, remedy_of
 from sealift_manifests.preflight.needs import ALL, GpuRequest, ServiceNeeds
 from sealift_manifests.preflight.notes import needs_of

@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, Iterator, List, Tuple
 from sealift_manifests import ustar
 from sealift_manifests.digests import Buffer, Digest, from_hex
 from sealift_manifests.errors import DigestMismatchError
-from sealift_manifests.model import Descriptor, ImageEntry
+from sealift_manifests.image_entries import Descriptor, ImageEntry
 
 ReadBlob = Callable[[Digest], Iterator[Buffer]]
 Rank = Callable[[Digest], int]

@@ -19,7 +19,7 @@ from typing import IO, Any, Dict, FrozenSet, Iterator, List, Optional
 
 from sealift_manifests.digests import Digest, from_hex
 from sealift_manifests.errors import EngineError
-from sealift_manifests.model import ImageEntry, LayerEntry
+from sealift_manifests.image_entries import ImageEntry, LayerEntry
 
 from sealift_installer.engine import Engine, printable
 from sealift_installer.images import export_image

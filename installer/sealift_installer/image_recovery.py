@@ -31,7 +31,7 @@ from typing import (
 from sealift_manifests import ustar
 from sealift_manifests.digests import Buffer, Digest, from_hex
 from sealift_manifests.errors import BaseMissingError, ImageLoadError
-from sealift_manifests.model import ImageEntry, LayerEntry
+from sealift_manifests.image_entries import ImageEntry, LayerEntry
 
 from sealift_installer.engine import EngineRefusedError, printable
 from sealift_installer.image_archive import (

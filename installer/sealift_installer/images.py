@@ -15,7 +15,7 @@ from typing import IO, Any, Callable, Dict, Iterator, List, Optional, cast
 
 from sealift_manifests.digests import Buffer
 from sealift_manifests.errors import EngineError, ImageLoadError
-from sealift_manifests.model import ImageEntry
+from sealift_manifests.image_entries import ImageEntry
 
 from sealift_installer.engine import (
     Answer,

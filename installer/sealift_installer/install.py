@@ -14,8 +14,8 @@ from typing import Dict, FrozenSet, Optional, Sequence, Tuple
 from sealift_manifests.bundle import Bundle
 from sealift_manifests.digests import Digest
 from sealift_manifests.errors import PayloadError, PreflightError, StartError
+from sealift_manifests.image_entries import ImageEntry
 from sealift_manifests.index import Content
-from sealift_manifests.model import ImageEntry
 from sealift_manifests.names import volume_name
 from sealift_manifests.preflight.findings import Acceptance
 from sealift_manifests.sums import SUMS_NAME

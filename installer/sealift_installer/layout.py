@@ -19,7 +19,8 @@ import os
 from dataclasses import dataclass
 
 from sealift_manifests.digests import Digest
-from sealift_manifests.model import Manifest, ModelEntry
+from sealift_manifests.model import Manifest
+from sealift_manifests.model_entries import ModelEntry
 
 DEFAULT_STATE = "/var/lib/sealift"
 DEFAULT_CONFIG = "/etc/sealift"

@@ -13,7 +13,8 @@ from typing import Iterator, List, Optional, Tuple
 
 from sealift_manifests.digests import Digest, from_hex
 from sealift_manifests.errors import DriftError, StagingError
-from sealift_manifests.model import Manifest, ModelFile
+from sealift_manifests.model import Manifest
+from sealift_manifests.model_entries import ModelFile
 from sealift_manifests.verify import Progress
 
 from sealift_installer import durable

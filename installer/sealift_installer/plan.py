@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import FrozenSet, Optional, Tuple
 
+from sealift_manifests.image_entries import ImageEntry
 from sealift_manifests.index import Content
-from sealift_manifests.model import ImageEntry, Manifest, ModelEntry
+from sealift_manifests.model import Manifest
+from sealift_manifests.model_entries import ModelEntry
 
 
 @dataclass(frozen=True)

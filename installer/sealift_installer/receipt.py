@@ -10,8 +10,9 @@ from typing import FrozenSet, List, Optional, Set, Tuple
 
 from sealift_manifests.digests import Digest
 from sealift_manifests.errors import EngineError
+from sealift_manifests.image_entries import ImageEntry
 from sealift_manifests.index import Index
-from sealift_manifests.model import FileEntry, ImageEntry
+from sealift_manifests.model_entries import FileEntry
 from sealift_manifests.receipt import (
     BLOB,
     PLAIN,

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Callable, Dict, Iterable, List, Tuple
 
 from sealift_manifests.errors import PreflightError
+from sealift_manifests.image_entries import ImageEntry
 from sealift_manifests.index import Content
-from sealift_manifests.model import ImageEntry, ModelEntry
+from sealift_manifests.model_entries import ModelEntry
 from sealift_manifests.sizes import human
 from sealift_manifests.trees import tree_of
 

@@ -11,7 +11,9 @@ import stat
 from dataclasses import dataclass, field
 from typing import Counter, Dict, Iterable, Iterator, Tuple
 
-from sealift_manifests.model import ImageEntry, Manifest, ModelEntry
+from sealift_manifests.image_entries import ImageEntry
+from sealift_manifests.model import Manifest
+from sealift_manifests.model_entries import ModelEntry
 from sealift_manifests.names import volume_name
 
 from sealift_installer.containers import Container

@@ -11,7 +11,7 @@ import stat
 from typing import Dict, Iterator, Tuple
 
 from sealift_manifests.errors import StagingError
-from sealift_manifests.model import ModelEntry
+from sealift_manifests.model_entries import ModelEntry
 from sealift_manifests.trees import TreeEntry, tree_of
 
 from sealift_installer import durable

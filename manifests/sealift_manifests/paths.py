@@ -17,6 +17,8 @@ _OUTER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}(?<!\.)\Z")
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?\Z")
 _VERSION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?\Z")
 
+_NOTE = re.compile(r"[ -~]{1,512}\Z")
+
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 """Controls, line separators, and what turns the direction of writing."""
 
@@ -43,6 +45,11 @@ def is_label(name: str) -> bool:
 def is_version(text: str) -> bool:
     """Say whether `text` may be the version of a bundle."""
     return bool(_VERSION.match(text))
+
+
+def is_note(text: str) -> bool:
+    """Say whether `text` may be shown as it is: printable ASCII, at most 512."""
+    return bool(_NOTE.match(text))
 
 
 def check_inner_path(path: str) -> None:

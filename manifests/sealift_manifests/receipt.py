@@ -13,8 +13,9 @@ from typing import FrozenSet, Tuple, Union
 from sealift_manifests import records, strictjson
 from sealift_manifests.digests import Digest
 from sealift_manifests.errors import FormatVersionError, ManifestError
+from sealift_manifests.image_entries import LayerEntry
 from sealift_manifests.index import BaseRelease
-from sealift_manifests.model import FileEntry, LayerEntry
+from sealift_manifests.model_entries import FileEntry
 from sealift_manifests.paths import check_inner_paths, is_label, is_version
 
 RECEIPT_TYPE = "sealift-receipt"

@@ -22,6 +22,12 @@ _HINT = (
 )
 
 
+def require(condition: object, message: str) -> None:
+    """Raise ValueError unless the condition holds: for values that check themselves."""
+    if not condition:
+        raise ValueError(message)
+
+
 def decode(kind: Callable[..., T], value: Any, where: str) -> T:
     """Return `value` (parsed JSON) as a `kind`, or raise ManifestError."""
     if not isinstance(value, dict):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Iterator, List, Optional, Tuple
 
 from sealift_manifests.digests import Digest, digest_of
-from sealift_manifests.model import (
+from sealift_manifests.model_entries import (
     DEFAULT_BRANCH,
     ModelEntry,
     ModelFile,

@@ -14,29 +14,27 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from sealift_manifests.digests import Digest, digest_of
 from sealift_manifests.errors import SealiftError, UnsafePathError
-from sealift_manifests.index import Chunk, Content, Index, Pack, dump_index, parse_index
-from sealift_manifests.model import (
-    BUNDLE_TYPE,
+from sealift_manifests.image_entries import (
     CONFIG_TYPES,
     LAYER_TYPES,
-    LAYOUTS,
     MANIFEST_TYPES,
     PLATFORMS,
     Descriptor,
-    FileEntry,
     ImageEntry,
     ImageSource,
     LayerEntry,
-    Manifest,
+)
+from sealift_manifests.index import Chunk, Content, Index, Pack, dump_index, parse_index
+from sealift_manifests.model import BUNDLE_TYPE, Manifest, dump_manifest, parse_manifest
+from sealift_manifests.model_entries import (
+    LAYOUTS,
+    FileEntry,
     ModelEntry,
     ModelFile,
     ModelSource,
-    Service,
-    StackEntry,
-    dump_manifest,
-    parse_manifest,
 )
 from sealift_manifests.paths import check_inner_path, check_inner_paths
+from sealift_manifests.stack_entries import Service, StackEntry
 from sealift_manifests.trees import layout_tree
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden/bundle-v1"

@@ -17,7 +17,7 @@ from sealift_manifests.bundle import (
 )
 from sealift_manifests.digests import digest_of
 from sealift_manifests.litter import litter_kind
-from sealift_manifests.model import ModelEntry, ModelFile, ModelSource
+from sealift_manifests.model_entries import ModelEntry, ModelFile, ModelSource
 from sealift_manifests.paths import is_label, is_outer_name, is_version
 from sealift_manifests.preflight.diff import survey_file
 from sealift_manifests.sshsig import PublicKey

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from sealift_bundler.compose import parse_stack, render_stack
 from sealift_manifests.errors import SpecError
-from sealift_manifests.model import Service
+from sealift_manifests.stack_entries import Service
 
 DIGEST = "sha256:" + "ab" * 32
 REFERENCES = {

@@ -9,8 +9,9 @@ from sealift_bundler.commands.diff import describe
 from sealift_bundler.diff import Side, compare, side_of
 from sealift_manifests.digests import Digest, digest_of
 from sealift_manifests.errors import UsageError
+from sealift_manifests.image_entries import LayerEntry
 from sealift_manifests.index import BaseRelease
-from sealift_manifests.model import FileEntry, LayerEntry
+from sealift_manifests.model_entries import FileEntry
 from sealift_manifests.receipt import (
     BLOB,
     PLAIN,

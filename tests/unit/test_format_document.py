@@ -19,8 +19,8 @@ import strangers_reader as stranger
 from cryptography.exceptions import InvalidSignature
 from making import Key, a_key, build, flip, model_files, noise, resign, weights_spec
 from sealift_bundler.target import open_target
+from sealift_manifests import digests, image_entries, model, model_entries, sums
 from sealift_manifests import index as index_module
-from sealift_manifests import model, sums
 from sealift_manifests.bundle import MAX_SMALL_FILE, open_bundle
 from sealift_manifests.codecs import CODECS
 from sealift_manifests.errors import SignatureError
@@ -299,11 +299,11 @@ def test_every_known_word_and_number_is_documented():
         index_module.BASE,
         *index_module.INDEX_FEATURES,
         *model.KNOWN_FEATURES,
-        *model.LAYOUTS,
-        *model.PLATFORMS,
-        *model.LAYER_TYPES,
-        *model.MANIFEST_TYPES,
-        *model.CONFIG_TYPES,
+        *model_entries.LAYOUTS,
+        *image_entries.PLATFORMS,
+        *image_entries.LAYER_TYPES,
+        *image_entries.MANIFEST_TYPES,
+        *image_entries.CONFIG_TYPES,
         model.BUNDLE_TYPE,
         NAMESPACE,
     ]
@@ -328,7 +328,7 @@ def test_every_known_word_and_number_is_documented():
 
 
 def test_volumes_are_named_as_documented():
-    tree = model.Digest("sha256:" + "0123456789ab" + "c" * 52)
+    tree = digests.Digest("sha256:" + "0123456789ab" + "c" * 52)
 
     assert volume_name("acme", "tiny", tree) == "sealift.acme.tiny.0123456789ab"
     assert "`flat`" in TEXT and "sealift.BUNDLE.MODEL.TREE12" in TEXT

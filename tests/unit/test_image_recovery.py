@@ -19,7 +19,7 @@ from sealift_installer.image_recovery import (
 )
 from sealift_manifests.digests import digest_of
 from sealift_manifests.errors import BaseMissingError, ImageLoadError
-from sealift_manifests.model import ImageEntry, LayerEntry
+from sealift_manifests.image_entries import ImageEntry, LayerEntry
 
 PLAIN = [a_layer({f"{name}.bin": noise(name, 3000)}) for name in "abcd"]
 

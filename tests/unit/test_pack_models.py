@@ -13,7 +13,7 @@ from sealift_bundler.pack_models import GatheredModel, SourceFile, pack_model
 from sealift_bundler.progress import Meter, NoDisplay
 from sealift_bundler.target import DirectoryTarget
 from sealift_manifests.errors import SourceContentError
-from sealift_manifests.model import ModelSource
+from sealift_manifests.model_entries import ModelSource
 
 SEVERAL_CHUNKS = bytes(range(256)) * (5 << 14)
 """20 MiB."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sealift_manifests.digests import digest_of
 from sealift_manifests.errors import SealiftError
-from sealift_manifests.model import FileEntry
+from sealift_manifests.model_entries import FileEntry
 from sealift_manifests.receipt import (
     PLAIN,
     HeldImage,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sealift_manifests.digests import digest_of
-from sealift_manifests.model import ModelFile, ModelSource
+from sealift_manifests.model_entries import ModelFile, ModelSource
 from sealift_manifests.trees import TreeEntry, format_listing, layout_tree
 
 A, B = digest_of(b"a"), digest_of(b"b")

@@ -18,7 +18,7 @@ from typing import Protocol, cast
 
 from sealift_manifests.digests import Digest, digest_of, from_hex
 from sealift_manifests.errors import SourceContentError
-from sealift_manifests.model import LayerEntry
+from sealift_manifests.image_entries import LayerEntry
 
 from sealift_bundler.insides.layers import LayerView, LayerWatch
 from sealift_bundler.leaks.rules import SecretValues

@@ -17,7 +17,7 @@ import docker
 from docker.errors import APIError, NotFound
 from sealift_manifests.digests import Digest, digest_of
 from sealift_manifests.errors import RevisionError, SourceContentError
-from sealift_manifests.model import Descriptor, LayerEntry
+from sealift_manifests.image_entries import Descriptor, LayerEntry
 
 from sealift_bundler.engine.archive import (
     Archive,

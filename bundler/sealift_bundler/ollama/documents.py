@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from sealift_manifests.digests import Digest, digest_of
 from sealift_manifests.errors import SourceContentError
-from sealift_manifests.model import CONFIG_TYPES
+from sealift_manifests.image_entries import CONFIG_TYPES
 
 from sealift_bundler.registry.documents import Descriptor, read_descriptors
 

@@ -15,7 +15,7 @@ from sealift_manifests.errors import (
     SourceContentError,
     SourceUnreachableError,
 )
-from sealift_manifests.model import MANIFEST_TYPES
+from sealift_manifests.image_entries import MANIFEST_TYPES
 from sealift_manifests.references import DOCKER_HUB, ImageReference
 
 from .auth import Authenticator

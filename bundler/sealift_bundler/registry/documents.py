@@ -13,7 +13,7 @@ from typing import Any
 
 from sealift_manifests.digests import Digest
 from sealift_manifests.errors import SourceContentError, SpecError
-from sealift_manifests.model import CONFIG_TYPES, LAYER_TYPES, MANIFEST_TYPES
+from sealift_manifests.image_entries import CONFIG_TYPES, LAYER_TYPES, MANIFEST_TYPES
 
 INDEX_TYPES = (
     "application/vnd.oci.image.index.v1+json",

@@ -10,7 +10,9 @@ from __future__ import annotations
 from typing import Any, Dict, Iterable, List, Tuple
 
 from sealift_manifests import records
-from sealift_manifests.model import ImageEntry, Manifest, ModelEntry
+from sealift_manifests.image_entries import ImageEntry
+from sealift_manifests.model import Manifest
+from sealift_manifests.model_entries import ModelEntry
 from sealift_manifests.preflight.lenient import Reader
 from sealift_manifests.preflight.needs import (
     DiskNeeds,

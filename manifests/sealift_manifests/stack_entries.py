@@ -1,0 +1,44 @@
+"""The stack as a manifest lists it. Values that check themselves."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, Dict, Tuple
+
+from sealift_manifests.model_entries import FileEntry
+from sealift_manifests.paths import check_inner_paths
+from sealift_manifests.records import require
+
+_SERVICE = re.compile(r"[A-Za-z0-9._-]{1,255}\Z")
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service of the stack: the image and the models it uses, by name."""
+
+    name: str
+    image: str
+    models: Tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        require(_SERVICE.match(self.name), f"bad service name {self.name!r}")
+
+
+@dataclass(frozen=True)
+class StackEntry:
+    """The Compose stack: its files and which of them Compose is given."""
+
+    compose: str
+    files: Tuple[FileEntry, ...]
+    services: Tuple[Service, ...]
+    facts: Dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_inner_paths(file.path for file in self.files)
+        require(
+            self.compose in {file.path for file in self.files},
+            f"the compose file {self.compose!r} is not among the stack's files",
+        )
+        names = {service.name for service in self.services}
+        require(len(names) == len(self.services), "a service appears twice")
