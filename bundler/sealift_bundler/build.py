@@ -29,6 +29,7 @@ from sealift_manifests.preflight.findings import Finding
 from sealift_manifests.preflight.needs import Needs
 from sealift_manifests.preflight.newest import TABLES_NAME
 from sealift_manifests.preflight.notes import needs_of
+from sealift_manifests.settings import FEATURE as SETTINGS_FEATURE
 from sealift_manifests.sums import SUMS_NAME, format_sums
 from sealift_manifests.trust import Trust
 
@@ -235,6 +236,7 @@ def _pack(packer: Packer, job: Job, gathered: Gathered) -> _Packed:
         tables = job.tables.tables
         images = pack_images(packer, gathered.images, job.bases, progress, tables)
     models = tuple(entry for entry, _ in finished)
+    stack = pack_stack(packer, job.stack, spec, images, models) if job.stack else None
     manifest = Manifest(
         format=FORMAT,
         type=BUNDLE_TYPE,
@@ -246,9 +248,8 @@ def _pack(packer: Packer, job: Job, gathered: Gathered) -> _Packed:
         builder=f"sealift {__version__}",
         models=models,
         images=images.entries,
-        stack=(
-            pack_stack(packer, job.stack, spec, images, models) if job.stack else None
-        ),
+        stack=stack,
+        features=(SETTINGS_FEATURE,) if stack and stack.leaves_open else (),
         facts=survey_facts(
             (survey.digest for survey in job.surveys), job.request.acceptance.slugs
         ),

@@ -20,6 +20,8 @@ from sealift_manifests.paths import check_inner_path, check_inner_paths
 from sealift_manifests.references import qualify, read_reference
 
 from sealift_bundler.compose_keys import misspelt_keys
+from sealift_bundler.compose_site import SiteCheck
+from sealift_bundler.spec_settings import NOTHING_OPEN, SiteSpec
 from sealift_bundler.strictyaml import Fault, Place
 
 COMPOSE_FILE = "compose.yaml"
@@ -27,6 +29,7 @@ COMPOSE_FILE = "compose.yaml"
 
 _VARIABLE = re.compile(r"\$(?:\$|\{([^}]*)\}|([A-Za-z_]\w*))")
 _WITH_DEFAULT = re.compile(r"[A-Za-z_]\w*(?::?-|:?\?)")
+_START = re.compile(r"[A-Za-z_]\w*")
 _OUTSIDE_BRACES = re.compile(r":(?![^{]*\})")
 
 _REFUSED_ON_TOP = {
@@ -100,7 +103,11 @@ class StackCheck:
     """Goes through a Compose file once and collects what it finds."""
 
     def __init__(
-        self, directory: Path, references: Mapping[str, str], models: Collection[str]
+        self,
+        directory: Path,
+        references: Mapping[str, str],
+        models: Collection[str],
+        site: SiteSpec = NOTHING_OPEN,
     ) -> None:
         self.faults: list[Fault] = []
         self.images: dict[str, str] = {}
@@ -112,6 +119,8 @@ class StackCheck:
         self._models = frozenset(models)
         self._declared: Mapping[str, Any] = {}
         self._services: Collection[str] = ()
+        self._site = SiteCheck(site)
+        self._carried = {secret.label for secret in site.secrets}
 
     def run(self, value: Any) -> None:
         """Check a whole file."""
@@ -125,6 +134,7 @@ class StackCheck:
                 self._say((key,), reason)
         for place, text in _texts(value, ()):
             self._check_variables(place, text)
+        self.faults += [*self._site.unused(), *self._site.secret_faults(value)]
         self._check_volumes(value.get("volumes") or {})
         self._check_secrets(value.get("secrets") or {})
         for name, service in services.items():
@@ -244,21 +254,26 @@ class StackCheck:
     def _check_secrets(self, secrets: Any) -> None:
         for name, held in secrets.items() if isinstance(secrets, Mapping) else ():
             path = str(held.get("file", "")) if isinstance(held, Mapping) else ""
-            if not path.startswith("/"):
+            if name not in self._carried and not path.startswith("/"):
                 self._say(
                     ("secrets", name),
                     "a bundle is signed and not encrypted, so secrets do not travel; "
-                    "name a file that is on the host: file: /absolute/path",
+                    "declare it under `secrets:` in the spec, or name a file that is "
+                    "on the host: file: /absolute/path",
                 )
 
     def _check_variables(self, place: Place, text: str) -> None:
+        self.faults += self._site.variable_faults(place, text)
         for braced, bare in _VARIABLE.findall(text):
             name = bare or braced
-            if name and not _WITH_DEFAULT.match(name):
+            start = _START.match(name)
+            is_open = start is not None and self._site.is_setting(start[0])
+            if name and not is_open and not _WITH_DEFAULT.match(name):
                 self._say(
                     place,
                     f"${{{name}}} has no value on the offline host; write the value, "
-                    f"give a default (${{{name}:-...}}), or $$ for a dollar sign",
+                    f"{self._site.meant(name)}give a default (${{{name}:-...}}), or $$ "
+                    "for a dollar sign",
                 )
 
     def _carry(self, place: Place, path: str) -> None:

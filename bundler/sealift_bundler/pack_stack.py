@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from sealift_manifests.model_entries import FileEntry, ModelEntry
 from sealift_manifests.names import volume_name
 from sealift_manifests.preflight.notes import SERVICES_NOTE, service_needs_facts
+from sealift_manifests.serving.written import WRITTEN_NOTE
 from sealift_manifests.stack_entries import StackEntry
 
 from sealift_bundler.compose import Stack, parse_stack, render_stack
@@ -14,7 +16,7 @@ from sealift_bundler.compose_check import COMPOSE_FILE
 from sealift_bundler.leaks.check import check_stack
 from sealift_bundler.pack import Packer
 from sealift_bundler.pack_images import PackedImages
-from sealift_bundler.serving.services import services_needs
+from sealift_bundler.serving.services import services_needs, services_written
 from sealift_bundler.spec import Spec
 
 
@@ -22,7 +24,9 @@ def load_stack(spec: Spec) -> Stack | None:
     """Read and check the spec's Compose file, before anything is fetched."""
     if spec.stack is None:
         return None
-    stack = parse_stack(spec.stack, spec.references(), spec.models)
+    stack = parse_stack(
+        spec.stack, spec.references(), spec.models, spec.open_to_sites()
+    )
     sources = {stack.where: spec.stack, **stack.files}
     check_stack({path: source.read_bytes() for path, source in sources.items()})
     return stack
@@ -56,5 +60,14 @@ def pack_stack(
         FileEntry(path, taken.size, taken.digest) for path, taken in packed.items()
     )
     needs = services_needs(stack, images.configs)
-    facts = {SERVICES_NOTE: service_needs_facts(needs)}
-    return StackEntry(COMPOSE_FILE, files, rendered.services, facts)
+    facts: dict[str, Any] = {SERVICES_NOTE: service_needs_facts(needs)}
+    if notes := services_written(stack, images.configs):
+        facts[WRITTEN_NOTE] = notes
+    return StackEntry(
+        COMPOSE_FILE,
+        files,
+        rendered.services,
+        facts,
+        settings=stack.site.settings,
+        secrets=stack.site.secrets,
+    )

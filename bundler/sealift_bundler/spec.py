@@ -21,6 +21,12 @@ from pydantic import (
 from sealift_manifests.references import qualify, read_reference
 
 from sealift_bundler.ollama.names import read_name
+from sealift_bundler.spec_settings import (
+    SecretEntry,
+    SettingName,
+    SettingSpec,
+    SiteSpec,
+)
 from sealift_bundler.spec_values import (
     AS_WRITTEN,
     Integer,
@@ -203,6 +209,10 @@ class Spec(Part):
     """Images, by a name of your choice."""
     stack: LocalPath | None = None
     """The Compose file."""
+    settings: dict[SettingName, SettingSpec] = {}
+    """What each host may decide: variables of the Compose file, by their names."""
+    secrets: dict[Label, SecretEntry] = {}
+    """What each host has and no bundle carries, by the names in the Compose file."""
 
     @classmethod
     def key_faults(cls, value: Mapping[str, Any]) -> Iterator[str]:
@@ -211,6 +221,9 @@ class Spec(Part):
             yield "there is nothing to carry; give models or images"
         if value.get("stack") and not value.get("images"):
             yield "a stack needs images; list those of its services"
+        for key in ("settings", "secrets"):
+            if value.get(key) and not value.get("stack"):
+                yield f"{key} go with a stack"
 
     def reference(self, image: str) -> str:
         """Return the reference of an image as the spec has it."""
@@ -221,6 +234,13 @@ class Spec(Part):
     def references(self) -> dict[str, str]:
         """Return the reference of every image, by its key."""
         return {image: self.reference(image) for image in self.images}
+
+    def open_to_sites(self) -> SiteSpec:
+        """Return what the stack leaves open for each host to decide."""
+        return SiteSpec(
+            tuple(held.setting(name) for name, held in self.settings.items()),
+            tuple(held.secret(label) for label, held in self.secrets.items()),
+        )
 
     def serial_at(self, created: datetime) -> int:
         """Return the serial of a bundle made at this time."""

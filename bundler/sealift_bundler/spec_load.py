@@ -21,6 +21,7 @@ from sealift_bundler.spec import (
     same_references,
     unpinned,
 )
+from sealift_bundler.spec_settings import SecretSpec, SettingSpec
 from sealift_bundler.spec_values import drop_empty
 from sealift_bundler.strictyaml import Fault, Place
 
@@ -123,6 +124,10 @@ def _keys_at(place: Place) -> list[str]:
     if place[:1] == ("images",):
         parts[2] = ImageSpec
         parts[3] = BuildSpec
+    if place[:1] == ("settings",):
+        parts[2] = SettingSpec
+    if place[:1] == ("secrets",):
+        parts[2] = SecretSpec
     part = parts.get(len(place))
     return list(part.model_fields) if part else []
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 from sealift_manifests.errors import ImageLoadError, StartError
@@ -35,11 +36,15 @@ _TOLD_LINES = 20
 
 @dataclass(frozen=True)
 class Project:
-    """A Compose project: its name, its file, and the directory paths start from."""
+    """A Compose project: its name, its file, and the directory paths start from.
+
+    `variables` are those of the file, by name: nothing else of ours gets into it.
+    """
 
     name: str
     file: str
     directory: str
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,7 @@ class Compose:
             verb,
             *options,
         )
-        status, text = _output(argv, self.engine, limit=None)
+        status, text = _output(argv, self.engine, project.variables, limit=None)
         if status:
             lines = [line for line in text.splitlines() if line.strip()]
             told = "\n".join(f"  {printable(line)}" for line in lines[-_TOLD_LINES:])
@@ -173,7 +178,7 @@ def _in_words(version: Optional[Tuple[int, ...]]) -> str:
     return f" is {'.'.join(map(str, version))}" if version else " does not work"
 
 
-def _environment(engine: Engine) -> Dict[str, str]:
+def _environment(engine: Engine, variables: Mapping[str, str]) -> Dict[str, str]:
     """Return all that Compose sees of ours.
 
     Not the user's client configuration: its proxies would get into containers,
@@ -181,6 +186,7 @@ def _environment(engine: Engine) -> Dict[str, str]:
     """
     kept = {key: os.environ[key] for key in ("HOME", "TMPDIR") if key in os.environ}
     return {
+        **variables,
         **kept,
         "PATH": os.environ.get("PATH", os.defpath),
         "LC_ALL": "C.UTF-8",
@@ -190,13 +196,17 @@ def _environment(engine: Engine) -> Dict[str, str]:
 
 
 def _output(
-    argv: Tuple[str, ...], engine: Engine, limit: Optional[float] = _PROBE_SECONDS
+    argv: Tuple[str, ...],
+    engine: Engine,
+    variables: Mapping[str, str] = MappingProxyType({}),
+    *,
+    limit: Optional[float] = _PROBE_SECONDS,
 ) -> Tuple[int, str]:
     """Run a program and return its status and all it said, errors included."""
     try:
         done = subprocess.run(
             argv,
-            env=_environment(engine),
+            env=_environment(engine, variables),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

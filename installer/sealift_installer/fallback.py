@@ -16,6 +16,7 @@ from sealift_installer.history import note_started
 from sealift_installer.host import Host
 from sealift_installer.overview import running_release
 from sealift_installer.releases import Release, switch
+from sealift_installer.site import served_with
 from sealift_installer.stack import Starter
 from sealift_installer.standing import standing_of
 
@@ -79,4 +80,4 @@ def _bring_back(starter: Starter, trust: Trust, before: Release) -> None:
     switch(host.layout, bundle, before.path, remember=False)
     starter.bring_up(before)
     note_started(host.layout, bundle, before.name)
-    host.log("fallback", before.manifest)
+    host.log("fallback", before.manifest, **served_with(host.layout, before.manifest))

@@ -17,7 +17,7 @@ from sealift_manifests.errors import EngineError
 from sealift_manifests.image_entries import ImageEntry
 from sealift_manifests.model import Manifest
 from sealift_manifests.preflight.explain import kind_of, remedy_of
-from sealift_manifests.preflight.needs import ALL, GpuRequest, ServiceNeeds
+from sealift_manifests.preflight.needs import ALL, GpuRequest, Needs, ServiceNeeds
 from sealift_manifests.preflight.notes import needs_of
 from sealift_manifests.preflight.tables import default_tables
 
@@ -100,10 +100,15 @@ class GpuAnswer:
 _Read = Callable[[str, ImageEntry, str], GpuAnswer]
 
 
-def check_gpus(engine: Engine, manifest: Manifest) -> Iterator[GpuAnswer]:
-    """Yield an answer for each service of a bundle that asks for GPUs."""
+def check_gpus(
+    engine: Engine, manifest: Manifest, needs: Optional[Needs] = None
+) -> Iterator[GpuAnswer]:
+    """Yield an answer for each service of a bundle that asks for GPUs.
+
+    `needs` are those on this host; without, those of a host that sets nothing.
+    """
     images = {image.name: image for image in manifest.images}
-    for service in needs_of(manifest).services:
+    for service in (needs or needs_of(manifest)).services:
         image = images.get(service.image or "")
         if image and service.wants_gpu and service.gpu:
             settings = container_settings(service, service.gpu)

@@ -7,9 +7,9 @@ what was cut off, and does nothing when all is there.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Dict, FrozenSet, Optional, Sequence, Tuple
+from typing import Dict, FrozenSet, Mapping, Optional, Sequence, Tuple
 
 from sealift_manifests.bundle import Bundle
 from sealift_manifests.digests import Digest
@@ -22,7 +22,7 @@ from sealift_manifests.sums import SUMS_NAME
 from sealift_manifests.trust import Accepted, check_signatures
 from sealift_manifests.verify import verify_outline
 
-from sealift_installer import durable, journal, releases, space, store, trees
+from sealift_installer import durable, journal, releases, site, space, store, trees
 from sealift_installer.apply import apply, settle, stack_digests
 from sealift_installer.compose import Compose
 from sealift_installer.containers import require_unmounted
@@ -51,6 +51,8 @@ from sealift_installer.preflight import (
     surveys_in,
     tell,
 )
+from sealift_installer.site import Site
+from sealift_installer.site_changes import settle_site
 from sealift_installer.slot import Slot
 from sealift_installer.volumes import volume_fault
 
@@ -60,7 +62,8 @@ class InstallOptions:
     """How to install. `repair` re-measures what is staged and replaces what is bad.
 
     `downgrade_reason` permits a lower serial than this host has had; `acceptance`
-    takes fails of the preflight on. With `swap` the media may come one by one.
+    takes fails of the preflight on. With `swap` the media may come one by one. `given`
+    are settings of this site.
     """
 
     named: NamedKeys
@@ -68,19 +71,21 @@ class InstallOptions:
     downgrade_reason: Optional[str] = None
     acceptance: Acceptance = NONE_ACCEPTED
     swap: bool = False
+    given: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Installed:
     """What an install did: the bundle, the plan it carried out, where it lies.
 
-    `verdict` is what was found on the host before.
+    `verdict` is what was found on the host before, `site` how it is set for the bundle.
     """
 
     bundle: Bundle
     plan: InstallPlan
     path: str
     verdict: Verdict
+    site: Site
 
 
 def install(host: Host, places: Sequence[str], options: InstallOptions) -> Installed:
@@ -88,12 +93,11 @@ def install(host: Host, places: Sequence[str], options: InstallOptions) -> Insta
     trust = trust_to_install(host.layout, options.named)
     with Slot(host, places, trust, swap=options.swap) as slot:
         bundle = slot.bundle
-        host.report.step(_introduction(bundle))
-        for doubt in bundle.doubts:
-            host.report.step(f"set aside: {doubt}")
+        _introduce(host, bundle)
         releases.check_serial(
             host.layout, bundle, allow_downgrade=options.downgrade_reason is not None
         )
+        site.check_before(host.layout, bundle.manifest, options.given)
         facts = host.engine_for(bundle.manifest)
         plan = make_plan(host, bundle, facts, repair=False)
         verdict = _judge(host, bundle, plan, options)
@@ -121,7 +125,8 @@ def install(host: Host, places: Sequence[str], options: InstallOptions) -> Insta
                 host.log("install", bundle.manifest, root=bundle.root, **extra)
             # Last: with a new serial, a run that was cut off is logged by the next.
             releases.write_serial(host.layout, bundle)
-            return Installed(bundle, plan, path, verdict)
+            settled = settle_site(host, bundle.manifest, options.given)
+            return Installed(bundle, plan, path, verdict, settled)
 
 
 def _put_in_use(
@@ -152,6 +157,7 @@ def _judge(
         tables_for(host, bundle),
         options.acceptance,
         surveys_in(manifest, bundle.document),
+        options.given,
     )
     verdict = judge_gpus(host, manifest, grounds)
     verdict.require(f"{manifest.name} {manifest.version}")
@@ -279,13 +285,15 @@ def require_compose(host: Host) -> None:
         raise PreflightError(error.message, hint=error.hint) from error
 
 
-def _introduction(bundle: Bundle) -> str:
+def _introduce(host: Host, bundle: Bundle) -> None:
     manifest = bundle.manifest
     signers = ", ".join(_signer(one) for one in bundle.accepted)
-    return (
+    host.report.step(
         f"{manifest.name} {manifest.version} (serial {manifest.serial}, built "
         f"{manifest.created}), signed by {signers}"
     )
+    for doubt in bundle.doubts:
+        host.report.step(f"set aside: {doubt}")
 
 
 def _signer(one: Accepted) -> str:

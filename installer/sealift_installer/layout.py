@@ -11,6 +11,8 @@ state directory (default /var/lib/sealift):
     ledger.jsonl                 what was done, each line bound to the one before
 config directory (default /etc/sealift):
     allowed_signers, policy.json
+    sites/<bundle>.yaml          the settings of this site
+    secrets/<bundle>/<label>     what containers find below /run/secrets
 """
 
 from __future__ import annotations
@@ -72,6 +74,14 @@ class Layout:
     def policy(self) -> str:
         """How many of these keys must have signed, and of which algorithms."""
         return os.path.join(self.config, "policy.json")
+
+    def site(self, bundle: str) -> str:
+        """Return the file with this site's settings of a bundle."""
+        return os.path.join(self.config, "sites", f"{bundle}.yaml")
+
+    def secrets(self, bundle: str) -> str:
+        """Return the directory of a bundle's secrets."""
+        return os.path.join(self.config, "secrets", bundle)
 
     def content(self, digest: Digest) -> str:
         """Return the place of a file in the store."""

@@ -7,8 +7,8 @@ Reading the host is `probe`'s, deciding the shared preflight's; here they meet.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from dataclasses import dataclass, field, replace
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from sealift_manifests.errors import PreflightError
 from sealift_manifests.model import Manifest
@@ -19,7 +19,6 @@ from sealift_manifests.preflight.facts import HostFacts
 from sealift_manifests.preflight.findings import Acceptance, Finding, sort_findings
 from sealift_manifests.preflight.needs import DiskNeeds, Needs
 from sealift_manifests.preflight.newest import BUILT_IN, ChosenTables
-from sealift_manifests.preflight.notes import needs_of
 from sealift_manifests.preflight.survey import parse_survey
 from sealift_manifests.preflight.words import as_json, count, describe, way_out
 
@@ -27,6 +26,7 @@ from sealift_installer.engine import printable
 from sealift_installer.host import Host
 from sealift_installer.probe.host import probe_host
 from sealift_installer.probe.sources import Sources
+from sealift_installer.site import site_needs
 
 NONE_ACCEPTED = Acceptance()
 
@@ -42,12 +42,14 @@ class HostUnfitError(PreflightError):
 class Grounds:
     """What a host is judged by: the tables, and the fails that somebody takes on.
 
-    `surveys` are those that the bundle was made for.
+    `surveys` are those that the bundle was made for; `given` are settings that count
+    before those of the site file.
     """
 
     tables: ChosenTables
     acceptance: Acceptance = NONE_ACCEPTED
     surveys: Tuple[HostFacts, ...] = ()
+    given: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -71,13 +73,16 @@ class Verdict:
         slugs = {each.slug for each in self.findings if each.level == "fail"}
         return tuple(sorted(slugs & self.acceptance.slugs))
 
-    def require(self, what: str) -> None:
-        """Raise HostUnfitError when there is a fail that was not accepted."""
+    def require(self, what: str, also: Sequence[str] = ()) -> None:
+        """Raise HostUnfitError when there is a fail that was not accepted.
+
+        `also` is what else is wrong, told with it.
+        """
         blocking = self.acceptance.blocking(self.findings)
         if blocking:
             raise HostUnfitError(
                 f"this host will not do for {what}: {count(self.findings)}\n"
-                + "\n".join(self.lines()),
+                + "\n".join([*self.lines(), *also]),
                 hint=f"Nothing was changed. {way_out(blocking)}",
                 facts=self.facts(),
             )
@@ -177,7 +182,7 @@ def judge_gpus(host: Host, manifest: Manifest, grounds: Grounds) -> Verdict:
 
     Not its room: `space` knows to the byte what an install still has to write.
     """
-    needs = without_room(needs_of(manifest))
+    needs = without_room(site_needs(host.layout, manifest, grounds.given))
     if not Case(needs, HostFacts(taken=""), grounds.tables.tables).wants_gpu:
         return Verdict()
     host.report.step("looking at this host")

@@ -30,7 +30,8 @@ from sealift_installer.preflight import (
     tell,
 )
 from sealift_installer.releases import Release
-from sealift_installer.stack import Starter, project_of
+from sealift_installer.site import served_with, to_start
+from sealift_installer.stack import Starter, project_of, project_to_stop
 
 DEFAULT_WAIT = 1800
 """Seconds to wait for health: loading a large model takes many minutes."""
@@ -62,6 +63,7 @@ def start(
         # What is cheap to know is said before hours are spent on hashing.
         host.engine_for(manifest)
         compose = Compose.find(host.engine)
+        to_start(host.layout, manifest)
         result = audit(host, release, trust, deep=options.deep)
         host.log("audit", manifest, clean=not result.drift)
         result.require_clean()
@@ -81,13 +83,14 @@ def start(
                 raise
             raise fall_back(starter, trust, release, before, error) from error
         note_started(host.layout, manifest.name, release.name)
-        host.log("start", manifest, **accepted_fact(verdict))
+        served = served_with(host.layout, manifest)
+        host.log("start", manifest, **accepted_fact(verdict), **served)
         return verdict, states
 
 
 def stop(host: Host, release: Release) -> None:
     """Stop the stack's containers and keep them."""
-    project = project_of(release)
+    project = project_to_stop(host, release)
     with host.locked():
         host.engine_for(release.manifest)
         Compose.find(host.engine).stop(project)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Tuple
 
 from sealift_manifests.errors import StartError
@@ -18,6 +18,7 @@ from sealift_installer.containers import (
 from sealift_installer.health import ServiceState, wait_healthy
 from sealift_installer.host import Host
 from sealift_installer.releases import STACK_FOLDER, Release
+from sealift_installer.site import to_start, to_stop
 
 
 def project_of(release: Release) -> Project:
@@ -34,6 +35,12 @@ def project_of(release: Release) -> Project:
     return Project(project_name(release.manifest.name), file, folder)
 
 
+def project_to_stop(host: Host, release: Release) -> Project:
+    """Return the project with variables enough for Compose to end what runs of it."""
+    variables = to_stop(host.layout, release.manifest)
+    return replace(project_of(release), variables=variables)
+
+
 @dataclass(frozen=True)
 class Starter:
     """Brings stacks up on a host, waiting `wait` seconds for each."""
@@ -47,7 +54,9 @@ class Starter:
 
         Raises StartError when it cannot come up, or is not up in time.
         """
-        project, manifest = project_of(release), release.manifest
+        manifest = release.manifest
+        variables = to_start(self.host.layout, manifest)
+        project = replace(project_of(release), variables=variables)
         references = [image.reference for image in manifest.images]
         self.compose.require_images(project, references)
         self._end_other_weights(release)

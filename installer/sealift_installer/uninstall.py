@@ -22,7 +22,7 @@ from sealift_installer.removal import (
     require_unused,
     users,
 )
-from sealift_installer.stack import project_of
+from sealift_installer.stack import project_to_stop
 from sealift_installer.standing import standing_of
 from sealift_installer.things import things_of
 
@@ -98,4 +98,4 @@ def _require_installed(host: Host, bundle: str) -> None:
 def _stop(host: Host, release: Release) -> None:
     name = project_name(release.manifest.name)
     if release.manifest.stack and is_there(host.engine, name):
-        Compose.find(host.engine).down(project_of(release))
+        Compose.find(host.engine).down(project_to_stop(host, release))

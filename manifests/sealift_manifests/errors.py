@@ -183,6 +183,13 @@ class BaseMissingError(SealiftError):
     exit_code = 31
 
 
+class SettingsError(SealiftError):
+    """What this host decides for a stack is missing, wrong or cannot be read."""
+
+    slug = "settings-invalid"
+    exit_code = 32
+
+
 # 4x: changes to the host
 
 

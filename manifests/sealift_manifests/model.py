@@ -14,11 +14,12 @@ from sealift_manifests.image_entries import PLATFORMS, ImageEntry
 from sealift_manifests.model_entries import ModelEntry
 from sealift_manifests.paths import is_label, is_note, is_version
 from sealift_manifests.records import require
+from sealift_manifests.settings import FEATURE as SETTINGS_FEATURE
 from sealift_manifests.stack_entries import StackEntry
 
 FORMAT = 1
 BUNDLE_TYPE = "sealift-bundle"
-KNOWN_FEATURES: Tuple[str, ...] = ()
+KNOWN_FEATURES: Tuple[str, ...] = (SETTINGS_FEATURE,)
 """Additions to format 1 that this reader understands, by name."""
 
 MAX_MANIFEST = 256 << 20
@@ -70,6 +71,9 @@ class Manifest:
             _check_image(image, self.platform)
         if self.stack:
             _check_services(self.stack, self)
+        has_settings = bool(self.stack and self.stack.leaves_open)
+        named = SETTINGS_FEATURE in self.features
+        require(has_settings == named, "settings and their feature go together")
 
     def contents(self) -> Iterator[Tuple[Digest, int, str]]:
         """Yield every file the packs must hold: digest, size, and what it is."""

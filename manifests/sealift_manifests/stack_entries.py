@@ -9,6 +9,7 @@ from typing import Any, Dict, Tuple
 from sealift_manifests.model_entries import FileEntry
 from sealift_manifests.paths import check_inner_paths
 from sealift_manifests.records import require
+from sealift_manifests.settings import Secret, Setting, check_names
 
 _SERVICE = re.compile(r"[A-Za-z0-9._-]{1,255}\Z")
 
@@ -33,6 +34,8 @@ class StackEntry:
     files: Tuple[FileEntry, ...]
     services: Tuple[Service, ...]
     facts: Dict[str, Any] = field(default_factory=dict)
+    settings: Tuple[Setting, ...] = ()
+    secrets: Tuple[Secret, ...] = ()
 
     def __post_init__(self) -> None:
         check_inner_paths(file.path for file in self.files)
@@ -42,3 +45,9 @@ class StackEntry:
         )
         names = {service.name for service in self.services}
         require(len(names) == len(self.services), "a service appears twice")
+        check_names(self.settings, self.secrets)
+
+    @property
+    def leaves_open(self) -> bool:
+        """Whether each host has something to decide: settings or secrets."""
+        return bool(self.settings or self.secrets)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sealift_bundler.serving.gpus import gpu_wish
-from sealift_bundler.serving.words import resolved
 from sealift_manifests.preflight.needs import (
     ALL,
     GpuRequest,
     PublishedPort,
 )
+from sealift_manifests.serving.gpus import gpu_wish
+from sealift_manifests.serving.words import resolved
 from service_making import needs
 
 

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sealift_manifests.preflight.findings import Finding
+from sealift_manifests.stack_entries import Service
 
 from sealift_bundler.compose import Stack
 from sealift_bundler.insides.needs import ImageConfig
-from sealift_bundler.serving.services import started_by
+from sealift_bundler.serving.services import server_started
 
 from .catalog import advice
 
@@ -39,24 +40,16 @@ def services_advice(
     stack: Stack, configs: Mapping[str, ImageConfig]
 ) -> Iterator[Finding]:
     """Yield what could be better about each service; `configs` by image key."""
-    services = stack.value["services"]
     for name, network in (stack.value.get("networks") or {}).items():
         if isinstance(network, Mapping) and network.get("external"):
             yield advice("network-external", "stack", f"network {name} is external")
     for entry in stack.services:
-        about = f"service {entry.name}"
-        yield from _advice(
-            about, stack, services[entry.name], configs[entry.image], entry.image
-        )
+        yield from _advice(stack, entry, configs[entry.image])
 
 
-def _advice(
-    about: str,
-    stack: Stack,
-    service: Mapping[str, Any],
-    image: ImageConfig,
-    key: str,
-) -> Iterator[Finding]:
+def _advice(stack: Stack, entry: Service, image: ImageConfig) -> Iterator[Finding]:
+    about, key = f"service {entry.name}", entry.image
+    service = stack.value["services"][entry.name]
     user = str(service.get("user") or image.user).partition(":")[0]
     if user in _ROOT:
         yield advice("image-runs-as-root", about, f"image {key} names no other user")
@@ -68,7 +61,7 @@ def _advice(
     fetched = sorted(set(_downloads(service)))
     if fetched:
         yield advice("service-downloads", about, f"it runs {', '.join(fetched)}")
-    server, environment = started_by(stack, service, image)
+    server, environment = server_started(stack, entry.name, image)
     if server == "other":
         server = _by_name(stack.reference(key))
     missing = [name for name in _SWITCHES.get(server, ()) if name not in environment]

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from sealift_manifests.errors import SpecError
 from sealift_manifests.preflight.needs import ServiceNeeds
+from sealift_manifests.serving.servers import server_of
+from sealift_manifests.serving.words import Word, env_file_values
+from sealift_manifests.serving.written import (
+    lines_of,
+    literal,
+    names_of,
+    needs_written,
+    started_by,
+)
 
 from sealift_bundler.compose import Stack
 from sealift_bundler.compose_check import env_files
 from sealift_bundler.insides.needs import ImageConfig
 
-from .config_files import mounted_files
-from .gpus import gpu_wish
-from .ports import published_ports
-from .servers import Started, server_of, sizing
-from .words import Word, command_words, env_file_values, environment_of, resolved
+from .config_files import mounted_options
 
 _MOST_ENV_FILE = 1 << 20
+_KEPT = ("entrypoint", "command", "working_dir", "network_mode", "runtime", "gpus")
+_KEPT_OF_A_PORT = ("published", "host_ip", "protocol", "target")
+_KEPT_OF_A_DEVICE = ("driver", "count", "device_ids", "capabilities", "source")
 
 
 def services_needs(
@@ -29,75 +37,93 @@ def services_needs(
 
     `configs` has the configs of the images that are known, by the image's key.
     """
-    services = stack.value["services"]
     return tuple(
-        _service(stack, entry.name, services[entry.name], configs.get(entry.image))
+        replace(
+            needs_written(written(stack, entry.name, configs.get(entry.image))),
+            image=entry.image,
+            models=entry.models,
+        )
         for entry in stack.services
     )
 
 
-def _service(
-    stack: Stack, name: str, service: Mapping[str, Any], image: ImageConfig | None
-) -> ServiceNeeds:
-    own = _environment(stack, service)
-    wants_gpu, request = gpu_wish(service)
-    needs = ServiceNeeds(
-        name=name,
-        image=stack.images[name],
-        models=stack.models[name],
-        wants_gpu=wants_gpu,
-        gpu=request,
-        server=None,
-        disable_require=own.get("NVIDIA_DISABLE_REQUIRE"),
-        visible_devices=own.get("NVIDIA_VISIBLE_DEVICES"),
-        ports=published_ports(service),
+def services_written(
+    stack: Stack, configs: Mapping[str, ImageConfig]
+) -> list[dict[str, Any]]:
+    """Return the services whose needs hang on a setting, as a note has them."""
+    settings = {setting.name for setting in stack.site.settings}
+    notes = (
+        written(stack, entry.name, configs.get(entry.image)) for entry in stack.services
     )
-    environment = {**(image.environment if image else {}), **own}
-    words = _words(service, image)
-    server = server_of(words)
-    if server == "other" and image is None and service.get("entrypoint") is None:
-        # What the image itself starts is not known yet.
-        return needs
-    started = Started(
-        words,
-        environment,
-        mounted_files(stack, service),
-        resolved(service.get("working_dir")) or "",
-    )
-    found = sizing(server, started)
-    return replace(needs, **{"server": server, **found})
+    return [note for note in notes if settings.intersection(names_of(note))]
 
 
-def started_by(
-    stack: Stack, service: Mapping[str, Any], image: ImageConfig
+def server_started(
+    stack: Stack, name: str, image: ImageConfig
 ) -> tuple[str, Mapping[str, Word]]:
     """Return which server a service runs ("other": not known), and its environment."""
-    own = _environment(stack, service)
-    return server_of(_words(service, image)), {**image.environment, **own}
+    started = started_by(written(stack, name, image))
+    return server_of(started.words), started.environment
 
 
-def _words(service: Mapping[str, Any], image: ImageConfig | None) -> tuple[Word, ...]:
-    """Return what is started; the service's entrypoint drops the image's command."""
-    entrypoint = command_words(service.get("entrypoint"))
-    command = command_words(service.get("command"))
-    if entrypoint is None:
-        entrypoint = image.entrypoint if image else ()
-        if command is None:
-            command = image.command if image else ()
-    return (*entrypoint, *(command or ()))
+def written(stack: Stack, name: str, image: ImageConfig | None) -> dict[str, Any]:
+    """Return a service as `serving.written` describes it."""
+    service = stack.value["services"][name]
+    kept = {key: service[key] for key in _KEPT if service.get(key) is not None}
+    if isinstance(service.get("gpus"), list):
+        kept["gpus"] = [_only(_KEPT_OF_A_DEVICE, each) for each in service["gpus"]]
+    if "ports" in service:
+        kept["ports"] = _each(_KEPT_OF_A_PORT, service["ports"])
+    if "devices" in service:
+        kept["devices"] = _each(_KEPT_OF_A_DEVICE, service["devices"])
+    devices = service.get("deploy")
+    for key in ("resources", "reservations", "devices"):
+        devices = devices.get(key) if isinstance(devices, Mapping) else None
+    if devices is not None:
+        reserved = {"devices": _each(_KEPT_OF_A_DEVICE, devices)}
+        kept["deploy"] = {"resources": {"reservations": reserved}}
+    kept["environment"] = list(_environment(stack, service))
+    note: dict[str, Any] = {"name": name, "service": kept}
+    if image is not None:
+        note["image"] = {
+            "environment": lines_of(image.environment),
+            "entrypoint": [literal(word) for word in image.entrypoint],
+            "command": [literal(word) for word in image.command],
+        }
+    options = mounted_options(stack, service)
+    if options:
+        note["files"] = [[path, list(words)] for path, words in options.items()]
+    return note
 
 
-def _environment(stack: Stack, service: Mapping[str, Any]) -> dict[str, Word]:
-    found: dict[str, Word] = {}
+def _each(keys: tuple[str, ...], listed: Any) -> Any:
+    return [_only(keys, each) for each in listed] if isinstance(listed, list) else None
+
+
+def _only(keys: tuple[str, ...], held: Any) -> Any:
+    """Leave out what nobody asks for here: its keys might differ in case only."""
+    if not isinstance(held, Mapping):
+        return held
+    return {key: held[key] for key in keys if key in held}
+
+
+def _environment(stack: Stack, service: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the variables that a service sets, later ones before earlier in force."""
     for path, _ in env_files(service.get("env_file")):
         source = stack.file(path)
         if source:
             try:
                 with source.open(encoding="utf-8", errors="replace") as file:
-                    found |= env_file_values(file.read(_MOST_ENV_FILE).splitlines())
+                    lines = file.read(_MOST_ENV_FILE).splitlines()
             except OSError as error:
                 raise SpecError(
                     f"{source} cannot be read: {error.strerror}",
                     hint="Make it readable; the stack's env_file goes with the bundle.",
                 ) from error
-    return found | environment_of(service.get("environment"))
+            yield from lines_of(env_file_values(lines))
+    written = service.get("environment")
+    if isinstance(written, Mapping):
+        for name, held in written.items():
+            yield f"{name}={held}" if isinstance(held, str) else str(name)
+    elif isinstance(written, list):
+        yield from map(str, written)

@@ -108,8 +108,20 @@ def add_accept(parser: ArgumentParser) -> None:
     )
 
 
+def add_set(parser: ArgumentParser) -> None:
+    """Declare the option that gives a setting of this site its value."""
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="write this setting into the site file (repeatable)",
+    )
+
+
 def add_start_options(parser: ArgumentParser) -> None:
     """Declare how a stack is started."""
+    add_set(parser)
     parser.add_argument(
         "--layers",
         action="store_true",

@@ -11,6 +11,7 @@ from sealift_installer.commands import Result, add_installed_name
 from sealift_installer.gpu_check import check_gpus
 from sealift_installer.host import Host
 from sealift_installer.releases import choose
+from sealift_installer.site import site_needs
 
 HELP = "ask CUDA in the bundle's own images which GPUs it sees"
 
@@ -23,7 +24,8 @@ def configure(parser: ArgumentParser) -> None:
 def run(args: Namespace, host: Host) -> Result:
     """Ask in the image of each service that wants GPUs."""
     manifest = choose(host.layout, args.name).manifest
-    answers = tuple(check_gpus(host.engine, manifest))
+    needs = site_needs(host.layout, manifest)
+    answers = tuple(check_gpus(host.engine, manifest, needs))
     lines = [str(answer) for answer in answers]
     if any(answer.error for answer in answers):
         raise PreflightError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentParser, Namespace
-from typing import Iterator
+from typing import Iterator, Sequence
 
 from sealift_manifests.bundle import Bundle
 from sealift_manifests.preflight.words import acceptance_of
@@ -14,14 +14,17 @@ from sealift_installer.commands import (
     Result,
     add_accept,
     add_places,
+    add_set,
     add_trust_options,
     named_keys,
     places_of,
     start_command,
 )
-from sealift_installer.gpu_check import check_gpus
+from sealift_installer.gpu_check import GpuAnswer, check_gpus
 from sealift_installer.host import Host
-from sealift_installer.install import InstallOptions, install
+from sealift_installer.install import Installed, InstallOptions, install
+from sealift_installer.site import given_pairs, site_needs
+from sealift_installer.site_changes import new_settings
 
 HELP = "verify a bundle, stage its weights, load its images, make it the one in use"
 
@@ -31,6 +34,7 @@ def configure(parser: ArgumentParser) -> None:
     add_places(parser)
     add_trust_options(parser)
     add_accept(parser)
+    add_set(parser)
     parser.add_argument(
         "--repair",
         action="store_true",
@@ -56,25 +60,16 @@ def run(args: Namespace, host: Host) -> Result:
         # Bytes that are no text in this terminal's encoding could not be read back.
         reason = os.fsencode(reason).decode("utf-8", "backslashreplace")
     taken = acceptance_of(args.accept)
-    options = InstallOptions(named_keys(args), args.repair, reason, taken, args.swap)
+    given = given_pairs(args.set)
+    options = InstallOptions(
+        named_keys(args), args.repair, reason, taken, args.swap, given
+    )
     done = install(host, places_of(args), options)
     manifest, plan = done.bundle.manifest, done.plan
-    what = f"{manifest.name} {manifest.version}"
     # The release is whole by now: what CUDA says is told, and changes nothing.
-    answers = tuple(check_gpus(host.engine, manifest)) if plan.images else ()
-    if plan.is_empty:
-        text = f"{what} is installed already: nothing to do"
-    else:
-        text = (
-            f"{what} is installed at {done.path}: {human(plan.weight_bytes)} of "
-            f"weights staged, {len(plan.images)} images loaded"
-        )
-        for answer in answers:
-            text += f"\n{answer}"
-        text += "".join(f"\nwarning: {line}" for line in _rebuilt(done.bundle))
-        if manifest.stack:
-            text += f"\nnext: {start_command(host, manifest.name)}"
-    return text, {
+    needs = site_needs(host.layout, manifest)
+    answers = tuple(check_gpus(host.engine, manifest, needs)) if plan.images else ()
+    return _text(host, done, answers), {
         "bundle": manifest.name,
         "version": manifest.version,
         "serial": manifest.serial,
@@ -85,8 +80,40 @@ def run(args: Namespace, host: Host) -> Result:
         "images": [image.reference for image in plan.images],
         "rebuilt": done.bundle.rebuilt,
         "gpu_check": [dict(vars(answer)) for answer in answers],
+        "settings": {"ready": not done.site.lines(), "open": done.site.lines()},
         **done.verdict.facts(),
     }
+
+
+def _site_lines(host: Host, done: Installed) -> Iterator[str]:
+    """Say what is new to decide here, and what must be decided before a start."""
+    manifest = done.bundle.manifest
+    for setting in new_settings(host, manifest):
+        default = "no default" if setting.default is None else setting.default
+        yield f"new setting {setting.name} ({default}): {setting.help or setting.range}"
+    for fault in done.site.idle:
+        yield f"setting {fault}"
+    for line in done.site.lines():
+        yield f"before the start: {line}; see `settings {manifest.name}`"
+
+
+def _text(host: Host, done: Installed, answers: Sequence[GpuAnswer]) -> str:
+    manifest, plan = done.bundle.manifest, done.plan
+    what = f"{manifest.name} {manifest.version}"
+    if plan.is_empty:
+        text = f"{what} is installed already: nothing to do"
+    else:
+        text = (
+            f"{what} is installed at {done.path}: {human(plan.weight_bytes)} of "
+            f"weights staged, {len(plan.images)} images loaded"
+        )
+        for answer in answers:
+            text += f"\n{answer}"
+        text += "".join(f"\nwarning: {line}" for line in _rebuilt(done.bundle))
+    text += "".join(f"\n{line}" for line in _site_lines(host, done))
+    if manifest.stack and not plan.is_empty:
+        text += f"\nnext: {start_command(host, manifest.name)}"
+    return text
 
 
 def _rebuilt(bundle: Bundle) -> Iterator[str]:

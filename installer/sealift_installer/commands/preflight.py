@@ -12,7 +12,6 @@ from sealift_manifests.media import Media
 from sealift_manifests.model import Manifest
 from sealift_manifests.preflight.findings import Acceptance
 from sealift_manifests.preflight.needs import Needs
-from sealift_manifests.preflight.notes import needs_of
 from sealift_manifests.preflight.words import acceptance_of, count
 
 from sealift_installer.commands import (
@@ -27,6 +26,7 @@ from sealift_installer.host_trust import trust_to_verify
 from sealift_installer.nvidia_tables import tables_for
 from sealift_installer.preflight import Grounds, judge, surveys_in, without_room
 from sealift_installer.releases import choose, installed_bundles
+from sealift_installer.site import site_needs, site_of
 
 HELP = "say whether this host will do for a bundle, and what to mend"
 
@@ -50,7 +50,12 @@ def run(args: Namespace, host: Host) -> Result:
     manifest, needs, grounds = _subject(args, host, acceptance)
     what = f"{manifest.name} {manifest.version}" if manifest else "serving"
     verdict = judge(host, needs, grounds)
-    verdict.require(what)
+    site = site_of(host.layout, manifest) if manifest else None
+    verdict.require(
+        what, [f"  setting {line}" for line in site.lines()] if site else ()
+    )
+    if site:
+        site.require()
     told = f"this host will do for {what}" if manifest else "nothing fails on this host"
     lines = [f"{told}: {count(verdict.findings)}", *verdict.lines()]
     facts = {"bundle": manifest.name, "version": manifest.version} if manifest else {}
@@ -70,7 +75,7 @@ def _subject(
         release = choose(host.layout, first)
         manifest = release.manifest
         surveys = surveys_in(manifest, release.document)
-        needs = without_room(needs_of(manifest))
+        needs = without_room(site_needs(host.layout, manifest))
         return manifest, needs, Grounds(tables_for(host), acceptance, surveys)
     with Media(places) as media:
         trust = trust_to_verify(host.layout, named_keys(args))
@@ -78,4 +83,4 @@ def _subject(
         manifest = bundle.manifest
         surveys = surveys_in(manifest, bundle.document)
         grounds = Grounds(tables_for(host, bundle), acceptance, surveys)
-        return manifest, needs_of(manifest), grounds
+        return manifest, site_needs(host.layout, manifest), grounds

@@ -21,6 +21,8 @@ from sealift_installer.host import Host
 from sealift_installer.host_trust import trust_to_install
 from sealift_installer.releases import Release, choose
 from sealift_installer.running import StartOptions, start
+from sealift_installer.site import given_pairs
+from sealift_installer.site_changes import settle_to_start
 
 HELP = "audit, then start the stack and wait until it is healthy"
 
@@ -42,6 +44,7 @@ def start_release(args: Namespace, host: Host, release: Release) -> Result:
     """Start this release as the options say."""
     trust = trust_to_install(host.layout, named_keys(args))
     acceptance = acceptance_of(args.accept)
+    settle_to_start(host, release.manifest, given_pairs(args.set))
     options = StartOptions(args.layers, args.wait, acceptance, not args.no_fallback)
     verdict, states = start(host, release, trust, options)
     lines = [f"{state.service}: {state}" for state in states]

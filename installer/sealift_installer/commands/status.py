@@ -14,6 +14,7 @@ from sealift_installer.ledger import first_broken_line, unfinished_installs
 from sealift_installer.overview import running_release
 from sealift_installer.releases import Release, choose, installed_bundles
 from sealift_installer.running import last_audit, states_of
+from sealift_installer.site_told import site_facts, site_lines
 from sealift_installer.standing import standing_of
 
 HELP = "show what is installed and what runs"
@@ -60,6 +61,7 @@ def _describe(host: Host, release: Release) -> Dict[str, Any]:
         "last_audit_clean": audited.get("clean", True) if audited else None,
         "models": {m.name: host.layout.tree(m) for m in manifest.models},
         "services": services,
+        **site_facts(host, manifest),
         "engine_error": silence,
     }
 
@@ -90,6 +92,7 @@ def _lines(facts: Dict[str, Any]) -> List[str]:
         *([f"  previous    {facts['previous']}"] if facts["previous"] else []),
         *([f"  runs        {facts['running']}"] if facts["running"] else []),
         *(f"  model       {name}: {path}" for name, path in facts["models"].items()),
+        *site_lines(facts),
         *(f"  service     {name}: {is_}" for name, is_ in facts["services"].items()),
         *([f"  services    unknown: {silence}"] if silence else []),
     ]

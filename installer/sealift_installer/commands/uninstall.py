@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
+from sealift_manifests.errors import UsageError
 from sealift_manifests.sizes import human
 
 from sealift_installer.commands import Result, add_installed_name, require_yes
 from sealift_installer.host import Host
 from sealift_installer.releases import bundles_with_releases, choose_name
+from sealift_installer.site_changes import forget_site, left_of_site
 from sealift_installer.uninstall import uninstall, uninstall_release
 
 HELP = "remove a bundle: containers, volumes, images and weights no other needs"
@@ -22,6 +24,11 @@ def configure(parser: ArgumentParser) -> None:
         metavar="VERSION",
         help="remove only this release, by its version or its root; not the one in use",
     )
+    parser.add_argument(
+        "--settings",
+        action="store_true",
+        help="remove this site's settings and secrets too; they stay otherwise",
+    )
     parser.add_argument("--yes", action="store_true", help="do not ask")
 
 
@@ -31,6 +38,11 @@ def run(args: Namespace, host: Host) -> Result:
     # An empty version, maybe of an unset variable, must not mean the whole bundle.
     is_whole = args.release is None
     what = name if is_whole else f"{name} {args.release}"
+    if args.settings and not is_whole:
+        raise UsageError(
+            "--settings does not go with --release: all releases share them",
+            hint="Leave it out, or uninstall the whole bundle.",
+        )
     if not args.yes:
         question = f"Remove {what} with its weights and images?"
         require_yes(question, f"{what} was not removed")
@@ -42,12 +54,17 @@ def run(args: Namespace, host: Host) -> Result:
         f"{what} is removed: {len(removed.images)} images, {len(removed.volumes)} "
         f"volumes, {human(removed.freed)} of weights"
     )
+    kept = [] if args.settings or not is_whole else left_of_site(host, name)
+    forgotten = forget_site(host, name) if args.settings else []
+    text += "".join(f"\nkept: {path}; --settings removes it" for path in kept)
+    text += "".join(f"\nremoved: {path}" for path in forgotten)
     return text, {
         "bundle": name,
         "releases": list(removed.releases),
         "images": list(removed.images),
         "volumes": list(removed.volumes),
         "freed": removed.freed,
+        "settings_kept": kept,
     }
 
 

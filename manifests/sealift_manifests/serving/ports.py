@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Iterator, Mapping, Optional, Tuple
 
 from sealift_manifests.preflight.needs import PublishedPort
-
-from .words import resolved
+from sealift_manifests.serving.words import resolved
 
 _SHORT = re.compile(
     r"(?:(?P<address>\[[0-9a-fA-F:.]*\]|[^:\[\]]*):)?(?:(?P<published>[0-9-]*):)"
@@ -17,7 +15,7 @@ _SHORT = re.compile(
 _RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?\Z")
 
 
-def published_ports(service: Mapping[str, Any]) -> tuple[PublishedPort, ...] | None:
+def published_ports(service: Mapping[str, Any]) -> Optional[Tuple[PublishedPort, ...]]:
     """Return the ports a service takes; None where that cannot be told."""
     if resolved(service.get("network_mode")) == "host":
         return None

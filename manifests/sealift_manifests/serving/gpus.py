@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Iterable, Iterator, Mapping, Optional, Tuple
 
 from sealift_manifests.preflight.needs import ALL, GpuRequest
 from sealift_manifests.preflight.paths import CDI_KIND
+from sealift_manifests.serving.words import Word, resolved
 
-from .words import resolved
 
-
-def gpu_wish(service: Mapping[str, Any]) -> tuple[bool, GpuRequest | None]:
+def gpu_wish(service: Mapping[str, Any]) -> Tuple[bool, Optional[GpuRequest]]:
     """Return whether a service asks for GPUs, and how; None for a way of its own.
 
     Of several forms the one that names devices counts: it is what the engine grants.
@@ -59,13 +57,25 @@ def _request(form: str, entry: Mapping[str, Any]) -> GpuRequest:
     ids = entry.get("device_ids")
     driver = resolved(entry.get("driver"))
     if isinstance(ids, list) and ids:
-        names = tuple(resolved(each) or "" for each in ids)
+        names = tuple(_names(map(resolved, ids)))
+        if "all" in names:
+            return GpuRequest(form, ALL, driver=driver)
         return GpuRequest(form, ids=names, driver=driver)
     count = entry.get("count")
     return GpuRequest(form, ALL if count is None else _count(count), driver=driver)
 
 
-def _count(value: Any) -> int | None:
+def _names(written: Iterable[Word]) -> Iterator[str]:
+    """Yield the GPUs of a list; one text may hold several, as a setting does.
+
+    None of them is known where one is not.
+    """
+    texts = list(written)
+    if None not in texts:
+        yield from (name for text in texts for name in (text or "").split(","))
+
+
+def _count(value: Any) -> Optional[int]:
     text = resolved(value) or ""
     if text in ("all", "-1"):
         return ALL

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Dict, Iterable, Mapping, Match, Optional, Tuple
 
-Word = str | None
+Word = Optional[str]
 """A word of a command line; None is a word that is not known."""
 
 _VARIABLE = re.compile(
@@ -18,14 +17,16 @@ _VARIABLE = re.compile(
     r"|(?P<bare>[A-Za-z_]\w*))"
 )
 
+_EXPORT = re.compile(r"\Aexport ")
+
 
 def resolved(value: Any) -> Word:
     """Return a scalar with its variables filled in from their defaults."""
-    if isinstance(value, Mapping | list) or value is None:
+    if isinstance(value, (Mapping, list)) or value is None:
         return None
     missing = False
 
-    def fill(match: re.Match[str]) -> str:
+    def fill(match: Match[str]) -> str:
         nonlocal missing
         if match["dollar"]:
             return "$"
@@ -40,7 +41,7 @@ def resolved(value: Any) -> Word:
     return None if missing or "${" in text else text
 
 
-def command_words(value: Any) -> tuple[Word, ...] | None:
+def command_words(value: Any) -> Optional[Tuple[Word, ...]]:
     """Return a `command` or `entrypoint` as words; None where none is given."""
     if value is None:
         return None
@@ -56,23 +57,23 @@ def command_words(value: Any) -> tuple[Word, ...] | None:
         return (None,)
 
 
-def environment_of(value: Any) -> dict[str, Word]:
+def environment_of(value: Any) -> Dict[str, Word]:
     """Return `environment` from its list or its mapping form."""
     if isinstance(value, Mapping):
         # A key without a value is taken from the host.
         return {str(key): resolved(held) for key, held in value.items()}
-    found: dict[str, Word] = {}
+    found: Dict[str, Word] = {}
     for item in value if isinstance(value, list) else ():
         name, equals, text = str(item).partition("=")
         found[name] = resolved(text) if equals else None
     return found
 
 
-def env_file_values(lines: Iterable[str]) -> dict[str, Word]:
+def env_file_values(lines: Iterable[str]) -> Dict[str, Word]:
     """Return the variables of an `env_file`."""
-    found: dict[str, Word] = {}
+    found: Dict[str, Word] = {}
     for line in lines:
-        name, equals, text = line.strip().removeprefix("export ").partition("=")
+        name, equals, text = _EXPORT.sub("", line.strip(), 1).partition("=")
         text = text.strip()
         if not equals or name.startswith("#"):
             continue
@@ -91,7 +92,7 @@ class Options:
     def __init__(self, words: Iterable[Word]) -> None:
         self._words = tuple(words)
 
-    def value(self, *names: str) -> tuple[bool, Word]:
+    def value(self, *names: str) -> Tuple[bool, Word]:
         """Return whether one of these is given, and its value, None if not known."""
         given, value = False, None
         for number, word in enumerate(self._words):
@@ -113,7 +114,7 @@ class Options:
             before = word
         return True
 
-    def flag(self, *names: str) -> bool | None:
+    def flag(self, *names: str) -> Optional[bool]:
         """Return whether a switch is on; None where it is not given."""
         state = None
         for word in self._words:

@@ -10,16 +10,12 @@ from __future__ import annotations
 import posixpath
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
-from pathlib import Path
-from typing import Any
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 from sealift_manifests.preflight.needs import ALL
-
-from .config_files import option_words
-from .words import Options, Word
+from sealift_manifests.serving.words import Options, Word
 
 _SHELLS = ("sh", "bash", "dash", "ash")
 _HUMAN = re.compile(r"([0-9]+(?:\.[0-9]+)?)([kKmMgGtT]?)\Z")
@@ -64,13 +60,13 @@ _SIZING_VARIABLES = re.compile(
 class Started:
     """What a container starts: its words, and its whole environment.
 
-    `files` of the stack that are mounted in it, by their path there; `folder` is its
-    working directory, "" where that is not known.
+    `files` are the options in mounted files that hold options, by their path there;
+    `folder` is its working directory, "" where that is not known.
     """
 
-    words: tuple[Word, ...]
+    words: Tuple[Word, ...]
     environment: Mapping[str, Word]
-    files: Mapping[str, Path] = field(default_factory=dict)
+    files: Mapping[str, Tuple[Word, ...]] = field(default_factory=dict)
     folder: str = ""
 
     @property
@@ -91,7 +87,7 @@ def server_of(words: Sequence[Word]) -> str:
     return "other"
 
 
-def plain_words(words: Sequence[Word]) -> tuple[Word, ...]:
+def plain_words(words: Sequence[Word]) -> Tuple[Word, ...]:
     """Return the words, with those of a script given to a shell by `-c`."""
     for number, word in enumerate(words[:-1]):
         if posixpath.basename(word or "") in _SHELLS:
@@ -105,7 +101,7 @@ def plain_words(words: Sequence[Word]) -> tuple[Word, ...]:
     return tuple(words)
 
 
-def sizing(server: str, started: Started) -> dict[str, Any]:
+def sizing(server: str, started: Started) -> Dict[str, Any]:
     """Return the fields of ServiceNeeds that a server's options give.
 
     Its `server` is "other" where an option that sizes it has a value nobody knows: the
@@ -130,11 +126,12 @@ def _are_known(started: Started) -> bool:
     )
 
 
-def _vllm(started: Started) -> dict[str, Any]:
+def _vllm(started: Started) -> Dict[str, Any]:
     options = started.options
     has_file, file = options.value("--config")
     if has_file:
-        read = option_words(file, started.folder, started.files)
+        path = posixpath.normpath(posixpath.join(started.folder, file or ""))
+        read = started.files.get(path)
         if read is None:
             # The options stand in a file that cannot be read here.
             return {"server": "other"}
@@ -162,7 +159,7 @@ def _vllm(started: Started) -> dict[str, Any]:
     }
 
 
-def _tgi(started: Started) -> dict[str, Any]:
+def _tgi(started: Started) -> Dict[str, Any]:
     def given(option: str, variable: str) -> Word:
         there, value = started.options.value(option)
         return value if there else started.environment.get(variable)
@@ -180,7 +177,7 @@ def _tgi(started: Started) -> dict[str, Any]:
     }
 
 
-def _llama_cpp(started: Started) -> dict[str, Any]:
+def _llama_cpp(started: Started) -> Dict[str, Any]:
     environment, options = started.environment, started.options
 
     def given(variable: str, *names: str) -> Word:
@@ -202,7 +199,7 @@ def _llama_cpp(started: Started) -> dict[str, Any]:
     }
 
 
-def _layers(text: Word) -> int | None:
+def _layers(text: Word) -> Optional[int]:
     """Return how many layers go on GPUs; None where llama.cpp finds it out itself."""
     if text == "all":
         return ALL
@@ -216,7 +213,7 @@ def _keeps_on_cpu(options: Options, environment: Mapping[str, Word]) -> bool:
     )
 
 
-def _ollama(started: Started) -> dict[str, Any]:
+def _ollama(started: Started) -> Dict[str, Any]:
     environment = started.environment
     return {
         "max_model_len": _count(environment.get("OLLAMA_CONTEXT_LENGTH")),
@@ -225,7 +222,7 @@ def _ollama(started: Started) -> dict[str, Any]:
     }
 
 
-_READERS: Mapping[str, Callable[[Started], dict[str, Any]]] = {
+_READERS: Mapping[str, Callable[[Started], Dict[str, Any]]] = {
     "vllm": _vllm,
     "tgi": _tgi,
     "llama.cpp": _llama_cpp,
@@ -233,17 +230,17 @@ _READERS: Mapping[str, Callable[[Started], dict[str, Any]]] = {
 }
 
 
-def _on(text: Word) -> bool | None:
+def _on(text: Word) -> Optional[bool]:
     return None if text is None else text.strip().lower() in ("1", "true")
 
 
-def _count(text: Word) -> int | None:
+def _count(text: Word) -> Optional[int]:
     if not re.fullmatch(r"[0-9]{1,12}", text or ""):
         return None
     return int(text or "") or None
 
 
-def _human(text: Word) -> int | None:
+def _human(text: Word) -> Optional[int]:
     """Return a number as vLLM reads it: 32k is 32000, 32K is 32768."""
     match = _HUMAN.match(text or "")
     if not match:
@@ -254,7 +251,7 @@ def _human(text: Word) -> int | None:
     return number if 0 < number < _LARGEST else None
 
 
-def _thousandths(text: Word) -> int | None:
+def _thousandths(text: Word) -> Optional[int]:
     try:
         share = Decimal(text or "")
     except InvalidOperation:

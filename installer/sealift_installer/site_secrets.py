@@ -1,0 +1,85 @@
+"""The secrets of a site: made here or brought by a person, never shown.
+
+A file for each, 0444, since containers run as anybody and see the file itself; in
+directories of 0700, so that on the host only root comes to it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import string
+from typing import Iterable, Tuple
+
+from sealift_manifests.errors import SettingsError
+from sealift_manifests.settings import Secret
+
+from sealift_installer import durable
+from sealift_installer.layout import Layout
+
+MAX_SECRET = 64 << 10
+_ALPHABET = string.ascii_letters + string.digits
+
+
+def secret_path(layout: Layout, bundle: str, label: str) -> str:
+    """Return the file of a secret."""
+    return os.path.join(layout.secrets(bundle), label)
+
+
+def missing_secrets(
+    layout: Layout, bundle: str, wanted: Iterable[Secret]
+) -> Tuple[Secret, ...]:
+    """Return the secrets that this host has no file of."""
+    return tuple(
+        secret
+        for secret in wanted
+        if not os.path.isfile(secret_path(layout, bundle, secret.label))
+    )
+
+
+def generated(secret: Secret) -> bytes:
+    """Return a new value of letters and digits, which go into any URL or option."""
+    count = secret.generate or 0
+    return "".join(secrets.choice(_ALPHABET) for _ in range(count)).encode("ascii")
+
+
+def as_secret(data: bytes, label: str) -> bytes:
+    """Return what was read or typed as it is kept: of one line, without its end.
+
+    Raises SettingsError for nothing, and for what is too much to be one.
+    """
+    body = data[:-1] if data.endswith(b"\n") else data
+    body = body[:-1] if body.endswith(b"\r") else body
+    kept = data if b"\n" in body else body
+    if not kept.strip() or len(kept) > MAX_SECRET:
+        size = "nothing" if not kept.strip() else f"more than {MAX_SECRET >> 10} KiB"
+        raise SettingsError(
+            f"what was given for the secret {label} is {size}",
+            hint="Give a file with the secret alone.",
+        )
+    return kept
+
+
+def put_secret(layout: Layout, bundle: str, label: str, data: bytes) -> None:
+    """Write a secret, in one step."""
+    folder = layout.secrets(bundle)
+    durable.make_directories(layout.config)
+    for each in (os.path.dirname(folder), folder):
+        if not os.path.isdir(each):
+            os.mkdir(each, 0o700)
+            durable.sync_directory(os.path.dirname(each))
+        os.chmod(each, 0o700)
+    durable.replace_file(secret_path(layout, bundle, label), data, 0o444)
+
+
+def stamp(layout: Layout, bundle: str, wanted: Iterable[Secret]) -> str:
+    """Return what changes when a secret is written anew, and tells nothing of it."""
+    state = hashlib.sha256()
+    for secret in wanted:
+        try:
+            status = os.stat(secret_path(layout, bundle, secret.label))
+        except OSError:
+            continue
+        state.update(f"{secret.label} {status.st_mtime_ns}\n".encode())
+    return state.hexdigest()[:12]

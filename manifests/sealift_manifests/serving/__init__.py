@@ -1,0 +1,1 @@
+"""What a Compose service asks of a host, read off what stands in its file."""

@@ -1,0 +1,357 @@
+"""Settings of a site, and secrets: what a bundle lets each host decide for itself.
+
+Values are text, as Compose puts them in place of `${NAME}`. What may be one is decided
+here for both sides: for defaults where a bundle is made, for values on the host.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Callable, Dict, Iterable, Iterator, Mapping, Optional, Tuple
+
+from sealift_manifests.paths import is_label
+from sealift_manifests.records import require
+
+FEATURE = "settings"
+"""The feature of a manifest whose stack has settings or secrets."""
+
+TYPES = (
+    *("integer", "number", "text", "boolean"),
+    *("choice", "port", "path", "gpus"),
+)
+MAX_TEXT = 4096
+MAX_PATTERN = 256
+MAX_GENERATED = 1024
+SECRETS_VARIABLE = "SEALIFT_SECRETS"
+"""What Compose is told the directory of a bundle's secrets by."""
+
+STAMP_VARIABLE = "SEALIFT_SECRETS_STAMP"
+"""Changes when a secret does, so that Compose makes the containers anew."""
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}\Z")
+_RESERVED = re.compile(
+    r"(?:(?:COMPOSE|DOCKER|BUILDKIT|SEALIFT|LD|LC|PYTHON|SSL|SSH|CURL|REQUESTS)_.*"
+    r"|PYTHON.*|PATH|HOME|TMPDIR|LANG|.*_PROXY)\Z",
+    re.IGNORECASE,
+)
+"""Variables that mean something to Compose itself, or to the system below it."""
+
+_INTEGER = re.compile(r"(?:0|-?[1-9][0-9]{0,17})\Z")
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,18})?\Z")
+_GPU = re.compile(r"[0-9]{1,3}\Z|(?:GPU|MIG)-[A-Za-z0-9-]{1,80}\Z")
+_CONTROL = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]"
+)
+_UNWRITABLE = re.compile(r"[${}]")
+"""What Compose cannot be given as a default: it ends one, or begins another."""
+
+_NEWER_PATTERN = re.compile(r"\(\?(?!:)|[*+?}]\+")
+"""Parts of regular expressions that not every reader knows."""
+
+_BOOLEANS = {
+    **dict.fromkeys(("true", "yes", "on"), "true"),
+    **dict.fromkeys(("false", "no", "off"), "false"),
+}
+_NUMERIC = {"integer", "number", "port"}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What one host may have otherwise than another: a variable of the Compose file.
+
+    Without a `default` each host must give a value. `min` and `max` bound numbers;
+    `choices` are those of a choice; `pattern` is what a text must match as a whole.
+    """
+
+    name: str
+    type: str
+    default: Optional[str] = None
+    min: Optional[str] = None
+    max: Optional[str] = None
+    choices: Tuple[str, ...] = ()
+    pattern: Optional[str] = None
+    help: str = ""
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        faults = [f"{field} {text}" for field, text in _definition_faults(self)]
+        require(not faults, "; ".join(faults))
+
+    @property
+    def range(self) -> str:
+        """What values it takes, in words."""
+        low, high = self.min, self.max
+        if self.type == "port":
+            low, high = low or "1", high or "65535"
+        if self.type == "choice":
+            return f"one of {', '.join(self.choices)}"
+        if self.type == "text" and self.pattern:
+            return f"text like {self.pattern}"
+        bounds = f" from {low}" if low is not None else ""
+        bounds += f" up to {high}" if high is not None else ""
+        return _KINDS[self.type] + bounds
+
+    def read(self, text: str) -> str:
+        """Return a value as Compose is given it, or raise ValueError with the reason.
+
+        Only of a boolean that is another text than was written.
+        """
+        found = _READERS[self.type](self, text)
+        if found is None:
+            raise ValueError(f"must be {self.range}, and is {text!r:.80}")
+        return found
+
+
+@dataclass(frozen=True)
+class Secret:
+    """What a host has and a bundle never: a file that containers find by its label.
+
+    `generate`: characters to make it of, where the host has none; without it a person
+    has to bring it.
+    """
+
+    label: str
+    generate: Optional[int] = None
+    help: str = ""
+
+    def __post_init__(self) -> None:
+        require(is_label(self.label), f"bad name of a secret {self.label!r}")
+        enough = self.generate is None or 8 <= self.generate <= MAX_GENERATED
+        require(enough, f"secret {self.label}: generate 8 to {MAX_GENERATED}")
+        require(_is_plain(self.help, 512), f"secret {self.label}: help is not plain")
+
+
+@dataclass(frozen=True)
+class SettingFault:
+    """What is wrong with a value, or with its name. `is_missing`: there is none."""
+
+    name: str
+    message: str
+    is_missing: bool = False
+
+    def __str__(self) -> str:
+        """Return it in one line, for people."""
+        return f"{self.name}: {self.message}"
+
+
+def check_name(name: str) -> None:
+    """Raise ValueError for what cannot name a setting."""
+    require(
+        _NAME.match(name),
+        f"{name!r} is not the name of a setting; allowed: letters, digits and _, at "
+        "most 63, no digit first",
+    )
+    require(
+        not _RESERVED.match(name), f"{name} means something to Compose; name it anew"
+    )
+
+
+def check_names(settings: Iterable[Setting], secrets: Iterable[Secret]) -> None:
+    """Raise ValueError for names that are there twice; people ignore their case."""
+    for kind, names in (
+        ("setting", [each.name.upper() for each in settings]),
+        ("secret", [each.label for each in secrets]),
+    ):
+        require(len(names) == len(set(names)), f"a {kind} appears twice")
+
+
+def _definition_faults(setting: Setting) -> Iterator[Tuple[str, str]]:
+    """Yield what is wrong with a definition, each with the field it is about."""
+    kind = setting.type
+    if kind not in TYPES:
+        yield "type", f"{kind!r} is unknown; allowed: {', '.join(TYPES)}"
+        return
+    faults = [*_field_faults(setting)]
+    yield from faults
+    if setting.default is None or faults:
+        return
+    if _UNWRITABLE.search(setting.default):
+        yield "default", "has $, { or }, which Compose would read as its own"
+    try:
+        setting.read(setting.default)
+    except ValueError as error:
+        yield "default", str(error)
+
+
+def _field_faults(setting: Setting) -> Iterator[Tuple[str, str]]:
+    kind, choices, pattern = setting.type, setting.choices, setting.pattern
+    for name, bound in (("min", setting.min), ("max", setting.max)):
+        if bound is not None and kind not in _NUMERIC:
+            yield name, "goes with integer, number and port only"
+        elif bound is not None and not _BOUNDS[kind].match(bound):
+            yield name, f"{bound!r} is not {_KINDS[kind]}"
+        elif name == "max" and bound is not None and _is_above(setting.min, bound):
+            yield name, "is less than min"
+    if (kind == "choice") != bool(choices):
+        yield "choices", "goes with choice, and choice needs it"
+    if len(set(choices)) != len(choices):
+        yield "choices", "has one twice"
+    if not all(_is_plain(each, MAX_TEXT) and each for each in choices):
+        yield "choices", "each must be one line of text"
+    if pattern is not None and kind != "text":
+        yield "pattern", "goes with text only"
+    elif pattern is not None and (fault := _pattern_fault(pattern)):
+        yield "pattern", fault
+    if not _is_plain(setting.help, 512):
+        yield "help", "must be one line, at most 512 characters"
+
+
+def _is_above(low: Optional[str], high: str) -> bool:
+    is_number = low is not None and _NUMBER.match(low)
+    return bool(is_number) and Decimal(low or "") > Decimal(high)
+
+
+def _pattern_fault(pattern: str) -> str:
+    if not _is_plain(pattern, MAX_PATTERN) or _NEWER_PATTERN.search(pattern):
+        return "must be one line, without (?...) but (?:...), and without x*+"
+    try:
+        re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        return f"is not a regular expression: {error}"
+    return ""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A setting and its value on a host. `given`: by the host, not the default.
+
+    `value` is None where there is none, or none that can be used.
+    """
+
+    setting: Setting
+    value: Optional[str]
+    given: bool
+
+
+def choose(
+    settings: Iterable[Setting], given: Mapping[str, str]
+) -> Tuple[Tuple[Chosen, ...], Tuple[SettingFault, ...]]:
+    """Return the value of each setting where a host gives these, and all faults.
+
+    Names that are no setting are not looked at: `unknown_names` tells them.
+    """
+    chosen, faults = [], []
+    for setting in settings:
+        text = given.get(setting.name, setting.default)
+        value = None
+        if text is None:
+            must = f"must be set: {setting.range}"
+            faults.append(SettingFault(setting.name, must, is_missing=True))
+        else:
+            try:
+                value = setting.read(text)
+            except ValueError as error:
+                faults.append(SettingFault(setting.name, str(error)))
+        chosen.append(Chosen(setting, value, setting.name in given))
+    return tuple(chosen), tuple(faults)
+
+
+def unknown_names(
+    settings: Iterable[Setting], given: Iterable[str]
+) -> Iterator[SettingFault]:
+    """Yield a fault for each name that is no setting, with the one that it may mean."""
+    known = {setting.name.upper(): setting.name for setting in settings}
+    for name in given:
+        if name in known.values():
+            continue
+        near = difflib.get_close_matches(name.upper(), list(known), 1)
+        guess = f"did you mean {known[near[0]]}? " if near else ""
+        names = ", ".join(sorted(known.values())) or "none"
+        yield SettingFault(name, f"is no setting; {guess}settings: {names}")
+
+
+def values_of(chosen: Iterable[Chosen]) -> Dict[str, str]:
+    """Return the values that there are, by the names of their settings."""
+    return {c.setting.name: c.value for c in chosen if c.value is not None}
+
+
+def stand_in(setting: Setting) -> str:
+    """Return a value that Compose can read a file with, to stop what runs."""
+    low = setting.min if setting.min is not None else setting.max
+    return {
+        "integer": low or "1",
+        "number": low or "1",
+        "port": low or "1",
+        "boolean": "false",
+        "choice": setting.choices[0] if setting.choices else "",
+        "path": "/nonexistent",
+        "gpus": "all",
+    }.get(setting.type, "unset")
+
+
+def _is_plain(text: str, most: int) -> bool:
+    return len(text) <= most and not _CONTROL.search(text)
+
+
+def _bounded(setting: Setting, text: str, pattern: re.Pattern[str]) -> Optional[str]:
+    if not pattern.match(text):
+        return None
+    number = Decimal(text)
+    is_low = setting.min is not None and number < Decimal(setting.min)
+    is_high = setting.max is not None and number > Decimal(setting.max)
+    return None if is_low or is_high else text
+
+
+def _integer(setting: Setting, text: str) -> Optional[str]:
+    return _bounded(setting, text, _INTEGER)
+
+
+def _number(setting: Setting, text: str) -> Optional[str]:
+    return _bounded(setting, text, _NUMBER)
+
+
+def _port(setting: Setting, text: str) -> Optional[str]:
+    found = _bounded(setting, text, _INTEGER)
+    return found if found and 0 < int(found) < 1 << 16 else None
+
+
+def _text(setting: Setting, text: str) -> Optional[str]:
+    fits = setting.pattern is None or re.fullmatch(setting.pattern, text)
+    return text if _is_plain(text, MAX_TEXT) and fits else None
+
+
+def _boolean(setting: Setting, text: str) -> Optional[str]:
+    return _BOOLEANS.get(text.lower())
+
+
+def _choice(setting: Setting, text: str) -> Optional[str]:
+    return text if text in setting.choices else None
+
+
+def _path(setting: Setting, text: str) -> Optional[str]:
+    # A colon would end it where Compose reads mounts.
+    is_plain = _is_plain(text, 1024) and not set(text) & {":", "\\"}
+    fits = text.startswith("/") and ".." not in text.split("/")
+    return text if is_plain and fits else None
+
+
+def _gpus(setting: Setting, text: str) -> Optional[str]:
+    ids = text.split(",")
+    fits = all(map(_GPU.match, ids)) and len(set(ids)) == len(ids)
+    return text if text == "all" or fits else None
+
+
+_KINDS = {
+    "integer": "a whole number",
+    "number": "a number",
+    "text": "one line of text",
+    "boolean": "true or false",
+    "choice": "one of its choices",
+    "port": "a port",
+    "path": "an absolute path without a colon",
+    "gpus": "all, or GPUs by index or UUID, with commas between",
+}
+_BOUNDS = {"integer": _INTEGER, "number": _NUMBER, "port": _INTEGER}
+_READERS: Dict[str, Callable[[Setting, str], Optional[str]]] = {
+    "integer": _integer,
+    "number": _number,
+    "text": _text,
+    "boolean": _boolean,
+    "choice": _choice,
+    "port": _port,
+    "path": _path,
+    "gpus": _gpus,
+}
