@@ -8,7 +8,7 @@ from typing import Iterator
 
 from sealift_manifests.bundle import Bundle
 from sealift_manifests.preflight.words import acceptance_of
-from sealift_manifests.sizes import human
+from sealift_manifests.sizes import counted, human
 
 from sealift_installer.commands import (
     Result,
@@ -67,7 +67,7 @@ def run(args: Namespace, host: Host) -> Result:
     else:
         text = (
             f"{what} is installed at {done.path}: {human(plan.weight_bytes)} of "
-            f"weights staged, {len(plan.images)} images loaded"
+            f"weights staged, {counted(len(plan.images), 'image')} loaded"
         )
         for answer in answers:
             text += f"\n{answer}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from sealift_manifests.sizes import human
+from sealift_manifests.sizes import counted, human
 
 from sealift_installer.commands import Result, add_installed_name, require_yes
 from sealift_installer.host import Host
@@ -39,8 +39,8 @@ def run(args: Namespace, host: Host) -> Result:
     else:
         removed = uninstall_release(host, name, args.release)
     text = (
-        f"{what} is removed: {len(removed.images)} images, {len(removed.volumes)} "
-        f"volumes, {human(removed.freed)} of weights"
+        f"{what} is removed: {counted(len(removed.images), 'image')}, "
+        f"{counted(len(removed.volumes), 'volume')}, {human(removed.freed)} of weights"
     )
     return text, {
         "bundle": name,
