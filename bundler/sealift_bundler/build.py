@@ -8,29 +8,22 @@ kept under a hidden one, and the next build goes on there.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC
 from functools import partial
 
-from sealift_manifests.bundle import (
-    GUIDE_NAME,
-    INDEX_NAME,
-    INSTALLER_NAME,
-    MANIFEST_NAME,
-)
-from sealift_manifests.consistency import check_consistent
 from sealift_manifests.digests import Digest, digest_of
-from sealift_manifests.index import Index, dump_index
-from sealift_manifests.model import BUNDLE_TYPE, FORMAT, Manifest, dump_manifest
+from sealift_manifests.index import Index
+from sealift_manifests.model import BUNDLE_TYPE, FORMAT, Manifest
 from sealift_manifests.preflight.diff import survey_facts, survey_file
 from sealift_manifests.preflight.findings import Finding
 from sealift_manifests.preflight.needs import Needs
 from sealift_manifests.preflight.newest import TABLES_NAME
 from sealift_manifests.preflight.notes import needs_of
 from sealift_manifests.settings import FEATURE as SETTINGS_FEATURE
-from sealift_manifests.sums import SUMS_NAME, format_sums
+from sealift_manifests.sums import SUMS_NAME
 from sealift_manifests.trust import Trust
 
 from sealift_bundler import __version__
@@ -46,9 +39,7 @@ from sealift_bundler.build_values import (
 from sealift_bundler.draft import Resolved, draft, resolve_sources
 from sealift_bundler.gather_images import gather_images, image_pins
 from sealift_bundler.gather_models import gather_models, model_pins
-from sealift_bundler.guide import install_guide
 from sealift_bundler.hygiene.check import check_hygiene
-from sealift_bundler.installer_zip import installer_bytes
 from sealift_bundler.lock import (
     Lock,
     lock_path,
@@ -63,9 +54,12 @@ from sealift_bundler.pack_models import pack_model
 from sealift_bundler.pack_stack import load_stack, pack_stack
 from sealift_bundler.parity import write_parity
 from sealift_bundler.readback import read_back
+from sealift_bundler.rehearsal.unsigned import check_rehearsable, rehearse_unsigned
+from sealift_bundler.rehearsal.values import EVIDENCE_NAME, Evidence, dump_evidence
 from sealift_bundler.report import Report
 from sealift_bundler.room import least_size, require_room
-from sealift_bundler.signing import Signer, named_signers, sign_sums
+from sealift_bundler.signed_files import Content, signed_files, write_files
+from sealift_bundler.signing import Signer, named_signers
 from sealift_bundler.spec_load import load_spec
 from sealift_bundler.surveys import (
     Judged,
@@ -110,8 +104,7 @@ def build(request: BuildRequest, report: Report) -> Built:
         judged = _judge(job, needs_of(manifest))
         lock = _lock(job, gathered, manifest, resolved)
         others: dict[str, bytes | Digest] = {**packed.documents, **digests}
-        root = _describe(target, manifest, index, others, job.signers)
-        clock.lap("sign")
+        root, evidence = _sign(target, job, Content(manifest, index, others), clock)
         read_back(target, _trust(job.signers), request.created, report)
         clock.lap("read back")
         # Before the bundle: a build that is killed in between uses the same pins again.
@@ -127,6 +120,7 @@ def build(request: BuildRequest, report: Report) -> Built:
         tables=job.tables,
         judged=judged,
         advice=packed.advice,
+        evidence=evidence,
     )
 
 
@@ -195,6 +189,8 @@ def _prepare(
     spec = load_spec(request.spec_path)
     stack = load_stack(spec)
     directory = request.spec_path.absolute().parent
+    if request.rehearsal:
+        check_rehearsable(spec.name, stack)
     lock = Lock.load(lock_path(request.spec_path))
     if request.locked:
         require_locked(lock, sources_of(spec, directory))
@@ -283,32 +279,16 @@ def _trust(signers: Sequence[tuple[str, Signer]]) -> Trust:
     return Trust.from_fingerprints(keys)
 
 
-def _describe(
-    target: Target,
-    manifest: Manifest,
-    index: Index,
-    others: Mapping[str, bytes | Digest],
-    signers: Sequence[tuple[str, Signer]],
-) -> Digest:
-    """Write the small files, SHA256SUMS and the signatures; return the root digest.
-
-    `others` are small files to write, and digests of large ones that are written.
-    """
-    files = {name: data for name, data in others.items() if isinstance(data, bytes)}
-    files[MANIFEST_NAME] = dump_manifest(manifest)
-    files[INDEX_NAME] = dump_index(index)
-    files[INSTALLER_NAME] = installer_bytes()
-    files[GUIDE_NAME] = install_guide(manifest, index, signers)
-    digests = {name: data for name, data in others.items() if isinstance(data, Digest)}
-    digests |= {name: digest_of(data) for name, data in files.items()}
-    check_consistent(manifest, index, digests)
-    files[SUMS_NAME] = sums = format_sums(digests)
-    files |= sign_sums(sums, [signer for _, signer in signers])
-    for name, data in sorted(files.items()):
-        with output_faults(target.path.parent):
-            sink = target.create(name)
-            sink.write(data)
-            sink.close()
-    with output_faults(target.path.parent):
-        target.finish()
-    return digest_of(sums)
+def _sign(
+    target: Target, job: Job, content: Content, clock: Clock
+) -> tuple[Digest, Evidence | None]:
+    """Rehearse if that is asked for; sign and write; return the root digest too."""
+    options, evidence = job.request.rehearsal, None
+    if options:
+        evidence = rehearse_unsigned(target, content, options, job.place.report)
+        content = content.adding(EVIDENCE_NAME, dump_evidence(evidence))
+        clock.lap("rehearse")
+    files = signed_files(content, job.signers)
+    write_files(target, files)
+    clock.lap("sign")
+    return digest_of(files[SUMS_NAME]), evidence

@@ -20,6 +20,7 @@ from sealift_bundler.draft import Draft
 from sealift_bundler.gather_images import GatheredImage
 from sealift_bundler.pack_models import GatheredModel
 from sealift_bundler.parity import Ratio
+from sealift_bundler.rehearsal.values import Evidence, RehearsalOptions
 from sealift_bundler.signing import Signer
 from sealift_bundler.spec import Spec
 from sealift_bundler.surveys import NONE_ACCEPTED, Judged, Survey
@@ -34,7 +35,7 @@ class BuildRequest:
 
     Of the hosts whose surveys are given, none may have a fail that `acceptance` does
     not take on; `tables_path` may have newer NVIDIA tables to judge them by. What the
-    bases have is left out.
+    bases have is left out. With a `rehearsal`, it is rehearsed before it is signed.
     """
 
     spec_path: Path
@@ -53,6 +54,7 @@ class BuildRequest:
     update: bool = False
     fresh: bool = False
     insecure: frozenset[str] = frozenset()
+    rehearsal: RehearsalOptions | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ class Built:
     """A finished bundle: where it is, what it holds, how long it took (seconds).
 
     `judged`: the surveyed hosts, and what was found about them; `tables`: by what;
-    `advice`: what could be better about images and stack.
+    `advice`: what could be better about images and stack; `evidence`: what its
+    rehearsal has shown.
     """
 
     path: Path
@@ -71,6 +74,7 @@ class Built:
     tables: ChosenTables
     judged: tuple[Judged, ...] = ()
     advice: tuple[Finding, ...] = ()
+    evidence: Evidence | None = None
 
     @property
     def plain_size(self) -> int:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.utils import (
     encode_dss_signature,
 )
@@ -35,7 +36,12 @@ from sealift_manifests.sshwire import WireReader, put_string, put_u32
 from sealift_manifests.trust import NAMESPACE, companion_file, signature_file
 
 from sealift_bundler import sshagent
-from sealift_bundler.keyfile import AskPassphrase, load_private_key, sign_with
+from sealift_bundler.keyfile import (
+    AskPassphrase,
+    PrivateKey,
+    load_private_key,
+    sign_with,
+)
 
 _HASH = "sha512"
 
@@ -90,12 +96,23 @@ def signer_from_key_file(
     It is named after `name`, or the comment in the `.pub` file beside it, or the file.
     """
     key = load_private_key(path, ask_passphrase)
+    return _signer_of(
+        key, lambda blob: name or _comment_beside(path, blob) or path.name
+    )
+
+
+def throw_away_signer(name: str) -> Signer:
+    """Return a signer with a new Ed25519 key that nothing else ever has."""
+    return _signer_of(Ed25519PrivateKey.generate(), lambda _: name)
+
+
+def _signer_of(key: PrivateKey, name: Callable[[bytes], str]) -> Signer:
+    """Return a signer for a key; `name` makes its name of the public key's blob."""
     line = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
     algorithm, text = line.decode("ascii").split(" ")
     blob = base64.b64decode(text)
-    comment = name or _comment_beside(path, blob) or path.name
     return _WireSigner(
-        PublicKey(algorithm, blob, comment),
+        PublicKey(algorithm, blob, name(blob)),
         lambda data: put_string(algorithm.encode()) + put_string(sign_with(key, data)),
     )
 

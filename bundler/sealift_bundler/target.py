@@ -64,7 +64,10 @@ class Target(Protocol):
         """
 
     def finish(self) -> None:
-        """Make the whole bundle durable under its unfinished name."""
+        """Make what is written durable under its unfinished name, ready to be read.
+
+        More files may follow; it is finished again then.
+        """
 
     def commit(self) -> Path:
         """Give it its final name and return that."""
@@ -110,7 +113,8 @@ class DirectoryTarget:
         return lambda number: self.create(files[number][0])
 
     def finish(self) -> None:
-        """Sync the directory; its files are synced already."""
+        """Leave nothing else in it, and sync it; its files are synced already."""
+        self._clear()
         sync_directory(self.path)
 
     def commit(self) -> Path:

@@ -12,6 +12,7 @@ from typing import Any, Dict, Iterator, NamedTuple, Sequence, Tuple
 from sealift_manifests.digests import Digest
 from sealift_manifests.erasure import MAX_ROWS
 from sealift_manifests.paths import is_outer_name
+from sealift_manifests.records import require
 
 FEATURE = "parity"
 """The feature that an index with parity files names."""
@@ -82,22 +83,22 @@ def parse_parity(items: Sequence[Any], groups: int, sizes: Sequence[int]) -> Par
 
     Raises ValueError, TypeError, KeyError or AttributeError for what is not valid.
     """
-    _require(1 <= groups <= len(sizes), f"{groups} groups of {len(sizes)} packs")
+    require(1 <= groups <= len(sizes), f"{groups} groups of {len(sizes)} packs")
     files = tuple(_file(item) for item in items)
-    _require(
+    require(
         files and len(files) % groups == 0,
         f"{len(files)} parity files for {groups} groups",
     )
     names = {file.name for file in files}
-    _require(len(names) == len(files), "a parity file appears twice")
+    require(len(names) == len(files), "a parity file appears twice")
     parity = Parity(groups, files)
     members = -(-len(sizes) // groups) + parity.depth
-    _require(members <= MAX_ROWS, f"a parity group with {members} members")
+    require(members <= MAX_ROWS, f"a parity group with {members} members")
     for number in range(groups):
         group = parity.group(number, len(sizes))
         longest = max(sizes[pack] for pack in group.packs)
         for file in (files[n] for n in group.files):
-            _require(
+            require(
                 file.size == longest,
                 f"{file.name} is not as long as the longest pack of its group",
             )
@@ -105,19 +106,14 @@ def parse_parity(items: Sequence[Any], groups: int, sizes: Sequence[int]) -> Par
 
 
 def _file(item: Dict[str, Any]) -> ParityFile:
-    _require(set(item) == {"name", "size", "blocks"}, "parity file with other fields")
+    require(set(item) == {"name", "size", "blocks"}, "parity file with other fields")
     name, size, blocks = item["name"], item["size"], item["blocks"]
-    _require(
+    require(
         type(name) is str and is_outer_name(name) and name.endswith(SUFFIX),
         f"{name!r:.110} is not the name of a parity file",
     )
-    _require(type(size) is int and size > 0, f"{name} has {size!r} bytes")
-    _require(type(blocks) is list, f"the blocks of {name} are not a list")
+    require(type(size) is int and size > 0, f"{name} has {size!r} bytes")
+    require(type(blocks) is list, f"the blocks of {name} are not a list")
     digests = tuple(Digest(block) for block in blocks)
-    _require(len(digests) == -(-size // BLOCK), f"{name} has {len(digests)} blocks")
+    require(len(digests) == -(-size // BLOCK), f"{name} has {len(digests)} blocks")
     return ParityFile(name, size, digests)
-
-
-def _require(condition: object, message: str) -> None:
-    if not condition:
-        raise ValueError(message)

@@ -12,27 +12,30 @@ from typing import FrozenSet, Tuple, Union
 
 from sealift_manifests import records, strictjson
 from sealift_manifests.digests import Digest
-from sealift_manifests.errors import FormatVersionError, ManifestError
 from sealift_manifests.image_entries import LayerEntry
 from sealift_manifests.index import BaseRelease
 from sealift_manifests.model_entries import FileEntry
 from sealift_manifests.paths import check_inner_paths, is_label, is_version
+from sealift_manifests.records import require
 
 RECEIPT_TYPE = "sealift-receipt"
 RECEIPT_FORMAT = 1
 MAX_RECEIPT = 256 << 20
 """The largest accepted receipt, in bytes: as much as an index may have."""
 
+_HEAD = records.Head(
+    RECEIPT_TYPE,
+    RECEIPT_FORMAT,
+    "a receipt of a host",
+    "Name the file that `receipt` wrote on the host, or a bundle.",
+    "Write the receipt with the installer of the same version.",
+)
+
 BLOB, PLAIN = "blob", "plain"
 """How a host gives a layer back: the blob byte for byte, or only its plain tar."""
 
 _REFERENCE = re.compile(r"[!-~]{1,512}\Z")
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z\Z")
-
-
-def _require(condition: object, message: str) -> None:
-    if not condition:
-        raise ValueError(message)
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class HeldModel:
     files: Tuple[FileEntry, ...]
 
     def __post_init__(self) -> None:
-        _require(is_label(self.name), f"bad model name {self.name!r:.80}")
+        require(is_label(self.name), f"bad model name {self.name!r:.80}")
         check_inner_paths(file.path for file in self.files)
 
 
@@ -61,7 +64,7 @@ class HeldLayer:
     form: str
 
     def __post_init__(self) -> None:
-        _require(self.form in (BLOB, PLAIN), f"unknown form {self.form!r:.80}")
+        require(self.form in (BLOB, PLAIN), f"unknown form {self.form!r:.80}")
 
 
 @dataclass(frozen=True)
@@ -73,8 +76,8 @@ class HeldImage:
     layers: Tuple[HeldLayer, ...]
 
     def __post_init__(self) -> None:
-        _require(is_label(self.name), f"bad image name {self.name!r:.80}")
-        _require(_REFERENCE.match(self.reference), f"bad name {self.reference!r:.80}")
+        require(is_label(self.name), f"bad image name {self.name!r:.80}")
+        require(_REFERENCE.match(self.reference), f"bad name {self.reference!r:.80}")
 
 
 @dataclass(frozen=True)
@@ -95,9 +98,9 @@ class HeldRelease:
     chunks: Tuple[Digest, ...]
 
     def __post_init__(self) -> None:
-        _require(is_label(self.name), f"bad bundle name {self.name!r:.80}")
-        _require(is_version(self.version), f"bad version {self.version!r:.80}")
-        _require(self.serial > 0, "serial out of range")
+        require(is_label(self.name), f"bad bundle name {self.name!r:.80}")
+        require(is_version(self.version), f"bad version {self.version!r:.80}")
+        require(self.serial > 0, "serial out of range")
 
     @property
     def release(self) -> BaseRelease:
@@ -115,9 +118,9 @@ class Receipt:
     releases: Tuple[HeldRelease, ...]
 
     def __post_init__(self) -> None:
-        _require(_TIME.match(self.created), f"bad time {self.created!r:.80}")
+        require(_TIME.match(self.created), f"bad time {self.created!r:.80}")
         roots = [release.root for release in self.releases]
-        _require(len(roots) == len(set(roots)), "a release appears twice")
+        require(len(roots) == len(set(roots)), "a release appears twice")
 
 
 class Held:
@@ -161,15 +164,5 @@ def dump_receipt(receipt: Receipt) -> bytes:
 def parse_receipt(data: bytes, where: str = "receipt.json") -> Receipt:
     """Return the receipt; raise ManifestError for anything else."""
     value = strictjson.load(data, where)
-    if not isinstance(value, dict) or value.get("type") != RECEIPT_TYPE:
-        raise ManifestError(
-            f"{where} is not a receipt of a host",
-            hint="Name the file that `receipt` wrote on the host, or a bundle.",
-        )
-    if type(value.get("format")) is not int or value["format"] != RECEIPT_FORMAT:
-        raise FormatVersionError(
-            f"{where} is a receipt of format {value.get('format')!r}; this one reads "
-            f"format {RECEIPT_FORMAT}",
-            hint="Write the receipt with the installer of the same version.",
-        )
+    _HEAD.check(value, where)
     return records.decode(Receipt, value, where)

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, Callable, Dict, Tuple, TypeVar, Union, get_type_hints
 
 from sealift_manifests.digests import Digest
-from sealift_manifests.errors import ManifestError
+from sealift_manifests.errors import FormatVersionError, ManifestError
 
 T = TypeVar("T")
 
@@ -59,6 +59,31 @@ def encode(record: Any) -> Any:
     if isinstance(record, tuple):
         return [encode(item) for item in record]
     return record
+
+
+@dataclasses.dataclass(frozen=True)
+class Head:
+    """The `type` and `format` that an unsigned document of its own begins with.
+
+    `what` it is called, where one comes from, and how to get one of this format.
+    """
+
+    type: str
+    format: int
+    what: str
+    source: str
+    remedy: str
+
+    def check(self, value: Any, where: str) -> None:
+        """Raise ManifestError for another document, FormatVersionError for a format."""
+        if not isinstance(value, dict) or value.get("type") != self.type:
+            raise ManifestError(f"{where} is not {self.what}", hint=self.source)
+        if type(value.get("format")) is not int or value["format"] != self.format:
+            raise FormatVersionError(
+                f"{where} is {self.what}, of format {value.get('format')!r}; this one "
+                f"reads format {self.format}",
+                hint=self.remedy,
+            )
 
 
 @lru_cache(maxsize=None)

@@ -15,6 +15,7 @@ from sealift_manifests.index import MAX_CHUNK
 from sealift_manifests.media import PATCH_NAME
 from sealift_manifests.model import FORMAT, KNOWN_FEATURES, check_version
 from sealift_manifests.paths import is_label, is_outer_name, is_version
+from sealift_manifests.records import require
 from sealift_manifests.strictjson import MAX_INTEGER
 from sealift_manifests.sums import may_be_listed
 
@@ -47,13 +48,13 @@ class RepairRequest:
         _check_head(self, REQUEST_TYPE)
         end = -1
         for pair in self.chunks:
-            _require(len(pair) == 2, "a range of chunks is not [first, end]")
+            require(len(pair) == 2, "a range of chunks is not [first, end]")
             # Ranges that touch are one: so there is one way to say a thing.
-            _require(end < pair[0] < pair[1], "ranges of chunks are not in order")
+            require(end < pair[0] < pair[1], "ranges of chunks are not in order")
             end = pair[1]
-        _require(end <= MAX_INTEGER, "a range ends beyond 2^53")
+        require(end <= MAX_INTEGER, "a range ends beyond 2^53")
         _check_names(self.files)
-        _require(self.chunks or self.files, "nothing is asked for")
+        require(self.chunks or self.files, "nothing is asked for")
 
     def numbers(self) -> Iterator[int]:
         """Yield the numbers of the chunks that are asked for, in order."""
@@ -69,9 +70,9 @@ class PatchPack:
     size: int
 
     def __post_init__(self) -> None:
-        _require(is_outer_name(self.name), f"{self.name!a} is no name of a file")
-        _require(self.name.endswith(".pack"), f"{self.name} is no name of a pack")
-        _require(0 < self.size <= MAX_INTEGER, f"{self.name} has a size out of range")
+        require(is_outer_name(self.name), f"{self.name!a} is no name of a file")
+        require(self.name.endswith(".pack"), f"{self.name} is no name of a pack")
+        require(0 < self.size <= MAX_INTEGER, f"{self.name} has a size out of range")
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,8 @@ class PatchChunk:
     size: int
 
     def __post_init__(self) -> None:
-        _require(0 <= self.chunk <= MAX_INTEGER, "the number of a chunk out of range")
-        _require(0 < self.size <= MAX_CHUNK, f"a chunk of {self.size} bytes")
+        require(0 <= self.chunk <= MAX_INTEGER, "the number of a chunk out of range")
+        require(0 < self.size <= MAX_CHUNK, f"a chunk of {self.size} bytes")
 
 
 @dataclass(frozen=True)
@@ -112,14 +113,14 @@ class PatchList:
         _check_head(self, PATCH_TYPE)
         _check_names(self.files)
         packs = [pack.name.lower() for pack in self.packs]
-        _require(len(set(packs)) == len(packs), "a pack is named twice")
-        _require(PATCH_NAME not in self.files, f"{PATCH_NAME} lists itself")
+        require(len(set(packs)) == len(packs), "a pack is named twice")
+        require(PATCH_NAME not in self.files, f"{PATCH_NAME} lists itself")
         numbers = [chunk.chunk for chunk in self.chunks]
-        _require(
+        require(
             all(one < next_ for one, next_ in zip(numbers, numbers[1:])),
             "the numbers of the chunks do not rise",
         )
-        _require(self.chunks or self.files, "the patch mends nothing")
+        require(self.chunks or self.files, "the patch mends nothing")
         _check_filled(self.packs, self.chunks)
 
 
@@ -157,19 +158,19 @@ def ranges_of(numbers: Iterable[int]) -> Tuple[Tuple[int, ...], ...]:
 
 
 def _check_head(document: Any, kind: str) -> None:
-    _require(document.format == FORMAT, f"format {document.format}")
-    _require(document.type == kind, f"type {document.type!a} where {kind} belongs")
-    _require(is_label(document.name), "name is no name of a bundle")
-    _require(is_version(document.version), "version is no version")
+    require(document.format == FORMAT, f"format {document.format}")
+    require(document.type == kind, f"type {document.type!a} where {kind} belongs")
+    require(is_label(document.name), "name is no name of a bundle")
+    require(is_version(document.version), "version is no version")
 
 
 def _check_names(names: Sequence[str]) -> None:
     """Check names of small files: sorted, each once, ignoring case too."""
     for name in names:
-        _require(may_be_listed(name), f"{name!a} is no small file of a bundle")
-        _require(not name.endswith(".pack"), f"{name} is a pack")
+        require(may_be_listed(name), f"{name!a} is no small file of a bundle")
+        require(not name.endswith(".pack"), f"{name} is a pack")
     lower = {name.lower() for name in names}
-    _require(
+    require(
         list(names) == sorted(names) and len(lower) == len(names),
         "names of files are not sorted, each once",
     )
@@ -179,17 +180,12 @@ def _check_filled(packs: Sequence[PatchPack], chunks: Sequence[PatchChunk]) -> N
     ends = [0] * len(packs)
     last = 0
     for chunk in chunks:
-        _require(chunk.pack in (last, last + 1), "chunks are not in order of place")
+        require(chunk.pack in (last, last + 1), "chunks are not in order of place")
         last = chunk.pack
-        _require(last < len(packs), "a chunk lies in a pack that is not named")
-        _require(
+        require(last < len(packs), "a chunk lies in a pack that is not named")
+        require(
             chunk.offset == ends[last],
             f"chunk {chunk.chunk} does not lie where the one before it ends",
         )
         ends[last] += chunk.size
-    _require(ends == [pack.size for pack in packs], "a pack is not filled")
-
-
-def _require(condition: object, message: str) -> None:
-    if not condition:
-        raise ValueError(message)
+    require(ends == [pack.size for pack in packs], "a pack is not filled")

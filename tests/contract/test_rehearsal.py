@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import tempfile
@@ -21,13 +22,12 @@ pytestmark = pytest.mark.skipif(not hosts.is_root(), reason="walls are built by 
 
 
 @pytest.fixture
-def bundle(
-    engine: hosts.Engine, key: Key, tmp_path: Path
-) -> Iterator[Callable[..., Path]]:
-    """Return what builds a bundle of one service that runs this shell script."""
+def spec(engine: hosts.Engine, tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """Return what writes the spec of one service that runs this shell script."""
     name = unique("reh")
 
-    def built(script: str, **service: object) -> Path:
+    def written(script: str, **service: object) -> Path:
+        """Return a spec; its image is in the engine until it is built."""
         layer = tmp_path / "layer.tar"
         layer.write_bytes(busybox_layer())
         engine.run("import", str(layer), f"{name}/s:1")
@@ -36,15 +36,24 @@ def bundle(
         stack = {"services": {"server": held}}
         making.write_files(tmp_path, {"compose.yaml": json.dumps(stack)})
         images = {"s": {"engine": f"{name}/s:1"}}
-        spec = making.a_spec(tmp_path, name, images=images, stack="compose.yaml")
-        path = making.build(spec, key, tmp_path / "out")
-        engine.run("rmi", f"{name}/s:1")
-        return path
+        return making.a_spec(tmp_path, name, images=images, stack="compose.yaml")
 
     try:
-        yield built
+        yield written
     finally:
         making.clear_engine(engine, name)
+
+
+@pytest.fixture
+def bundle(spec, engine: hosts.Engine, key: Key, tmp_path: Path) -> Callable[..., Path]:
+    """Return what builds a bundle of one service that runs this shell script."""
+
+    def built(script: str, **service: object) -> Path:
+        path = making.build(spec(script, **service), key, tmp_path / "out")
+        engine.run("rmi", f"{path.name.rpartition('-')[0]}/s:1")
+        return path
+
+    return built
 
 
 def rehearse(bundle: Path, key: Key, *options: str) -> making.Outcome:
@@ -173,3 +182,74 @@ def test_a_bundle_without_a_stack_has_nothing_to_rehearse(key, tmp_path):
     path = making.build(spec, key, tmp_path / "out")
 
     rehearse(path, key).expect(24, "has no stack")
+
+
+def build(spec: Path, key: Key, out: Path, *options: str) -> making.Outcome:
+    return making.sealift(
+        *("build", spec, "--sign-key", key.private, "-o", out, "--rehearse"),
+        *("--watch", "3", "--wait", "60", *options),
+    )
+
+
+@pytest.mark.parametrize("form", [[], ["--tar"]], ids=["directory", "tar"])
+def test_a_build_signs_what_its_rehearsal_has_shown(spec, key, engine, tmp_path, form):
+    path, out = spec(CURIOUS), tmp_path / "out"
+
+    build(path, key, out, *form).expect(0, "rehearsed", "server tried to reach outside")
+
+    (bundle,) = [each for each in out.iterdir() if not each.name.startswith(".")]
+    shown = making.sealift("inspect", bundle, "--key", key.public, "--json").expect(0)
+    evidence = shown.facts["rehearsal"]
+    assert evidence["services"] == [{"name": "server", "state": "running"}]
+    assert OUTSIDE in [each["target"] for each in evidence["attempts"]]
+    making.sealift("verify", bundle, "--key", key.public).expect(0)
+    told = making.sealift("inspect", bundle, "--key", key.public).expect(0)
+    assert f"server tried {OUTSIDE} tcp/8443" in told.said
+    assert list(tmp_path.glob("out/.*")) == []
+
+
+def test_a_build_that_must_keep_to_itself_is_not_signed(spec, key, engine, tmp_path):
+    path, out = spec(CURIOUS), tmp_path / "out"
+
+    build(path, key, out, "--strict").expect(49, "to reach outside")
+
+    assert [each.name for each in out.iterdir() if not each.name.startswith(".")] == []
+    making.sealift("build", path, "--sign-key", key.private, "-o", out).expect(
+        0, "continuing"
+    )
+
+
+def test_the_evidence_speaks_of_the_manifest_it_lies_beside(spec, key, tmp_path):
+    path, out = spec(QUIET), tmp_path / "out"
+
+    build(path, key, out, "--strict").expect(0, "nobody tried to reach outside")
+
+    (bundle,) = [each for each in out.iterdir() if not each.name.startswith(".")]
+    evidence = json.loads((bundle / "rehearsal.json").read_text())
+    manifest = hashlib.sha256((bundle / "manifest.json").read_bytes()).hexdigest()
+    assert evidence["manifest"] == f"sha256:{manifest}"
+    assert "rehearsal.json" in (bundle / "SHA256SUMS").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--strict"], "there is none"),
+        (["--rehearse", "--base", "receipt.json"], "a delta cannot be rehearsed"),
+    ],
+)
+def test_options_of_a_rehearsal_that_make_no_sense_are_told(
+    key, tmp_path, options, told
+):
+    spec = making.weights_spec(tmp_path, "plain")
+    words = ["build", spec, "--sign-key", key.private, "-o", tmp_path / "out"]
+
+    making.sealift(*words, *options).expect(2, told)
+
+
+def test_a_spec_without_a_stack_is_told_before_anything_is_built(key, tmp_path):
+    spec = making.weights_spec(tmp_path, "plain")
+
+    build(spec, key, tmp_path / "out").expect(24, "has no stack")
+
+    assert not (tmp_path / "out").exists()

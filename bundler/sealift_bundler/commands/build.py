@@ -17,19 +17,24 @@ from sealift_bundler.build import build
 from sealift_bundler.build_values import BuildRequest, Built
 from sealift_bundler.commands.options import (
     Accept,
+    Given,
     InsecureRegistries,
     ParityRatio,
     ProgressStyle,
     SignAgent,
     SignKeys,
+    Strict,
     Surveys,
     TablesFile,
+    Wait,
+    Watch,
     ask_passphrase,
     creation_time,
     default_cache,
     parse_part_size,
 )
 from sealift_bundler.parity import Ratio
+from sealift_bundler.rehearsal.values import RehearsalOptions
 from sealift_bundler.report import Report, Style
 from sealift_bundler.signing import Signer, signer_from_agent, signer_from_key_file
 from sealift_bundler.surveys import NONE_ACCEPTED
@@ -78,6 +83,18 @@ def run(  # long: one parameter for each option
     ] = None,
     accept: Accept = None,
     tables: TablesFile = None,
+    rehearse: Annotated[
+        bool,
+        typer.Option(
+            "--rehearse",
+            help="Before signing, install and start it with no way out, as `sealift "
+            "rehearse` does; what that shows is signed with it.",
+        ),
+    ] = False,
+    strict: Strict = False,
+    watch: Watch = RehearsalOptions.watch,
+    wait: Wait = RehearsalOptions.wait,
+    given: Given = None,
     fresh: Annotated[
         bool,
         typer.Option("--fresh", help="Begin anew where a build was left unfinished."),
@@ -93,6 +110,7 @@ def run(  # long: one parameter for each option
             "--locked keeps the lock file as it is, and --update renews it",
             hint="Give one of them.",
         )
+    _check_rehearsal(rehearse=rehearse, strict=strict, is_delta=bool(base))
     request = BuildRequest(
         spec_path=spec,
         output=output,
@@ -110,9 +128,31 @@ def run(  # long: one parameter for each option
         update=update,
         fresh=fresh,
         insecure=frozenset(insecure_registry or ()),
+        rehearsal=(
+            RehearsalOptions(
+                watch, wait, tuple(accept or ()), strict, tuple(given or ())
+            )
+            if rehearse
+            else None
+        ),
     )
     built = build(request, Report(quiet=quiet, style=progress))
     typer.echo(summary(built, [signer.public_key for signer in request.signers]))
+
+
+def _check_rehearsal(*, rehearse: bool, strict: bool, is_delta: bool) -> None:
+    """Raise UsageError for options that do not go together."""
+    if strict and not rehearse:
+        raise UsageError(
+            "--strict says how a rehearsal is judged, and there is none",
+            hint="Give --rehearse too.",
+        )
+    if rehearse and is_delta:
+        raise UsageError(
+            "a delta cannot be rehearsed while it is built: what it leaves out is on "
+            "its host",
+            hint="Rehearse a full build of the same spec, then build with --base.",
+        )
 
 
 def summary(built: Built, keys: Sequence[PublicKey]) -> str:
@@ -145,6 +185,7 @@ def summary(built: Built, keys: Sequence[PublicKey]) -> str:
                 for each in built.judged
             ),
             *(f"  signed by  {key.fingerprint} {key.comment}".rstrip() for key in keys),
+            *([f"  rehearsed  {built.evidence}"] if built.evidence else []),
             f"  root       {built.root}",
             f"  bundle     {built.path}",
             *advice_lines(built),

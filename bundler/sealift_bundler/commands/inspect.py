@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import typer
@@ -25,6 +26,7 @@ from sealift_bundler.commands.build import parity_lines
 from sealift_bundler.commands.options import on_bundle, print_json
 from sealift_bundler.needs_text import needs_lines
 from sealift_bundler.opening import signers_of
+from sealift_bundler.rehearsal.values import EVIDENCE_NAME, Evidence, parse_evidence
 
 
 @on_bundle
@@ -39,6 +41,7 @@ def run(places: list[str], trust: Trust, *, as_json: bool) -> None:
             media, trust if trusted else signers_of(media), datetime.now(UTC)
         )
         tables = _tables(opened) if trusted else built_in()
+        evidence = _evidence(opened)
     if as_json:
         print_json(
             manifest=records.encode(opened.manifest),
@@ -52,20 +55,22 @@ def run(places: list[str], trust: Trust, *, as_json: bool) -> None:
                 {"name": name, "size": size}
                 for name, size in opened.index.large_files[len(opened.index.packs) :]
             ],
+            rehearsal=records.encode(evidence),
             builds_on=[base._asdict() for base in opened.index.bases],
         )
     else:
-        typer.echo(describe(opened, tables, trusted=trusted))
+        lines = [*describe(opened, trusted=trusted), *_rehearsal_lines(evidence)]
+        typer.echo("\n".join([*lines, *_host_lines(opened.manifest, tables)]))
 
 
-def describe(bundle: Bundle, tables: ChosenTables, *, trusted: bool) -> str:
+def describe(bundle: Bundle, *, trusted: bool) -> list[str]:
     """Return the contents of a bundle as a table for people."""
     manifest, index = bundle.manifest, bundle.index
     signers = ", ".join(one.key.fingerprint for one in bundle.accepted)
     verdict = "trusted" if trusted else "NOT CHECKED against any key you trust: --key"
     stored = sum(pack.size for pack in index.packs)
     plain = sum(content.size for content in index.contents.values())
-    lines = [
+    return [
         f"{manifest.name} {manifest.version}",
         f"  serial     {manifest.serial}",
         f"  created    {manifest.created} by {manifest.builder}",
@@ -76,17 +81,22 @@ def describe(bundle: Bundle, tables: ChosenTables, *, trusted: bool) -> str:
         f"{human(plain)} installed",
         *parity_lines(index),
         *(f"  builds on  {base}" for base in index.bases),
+        *_contents(manifest),
     ]
+
+
+def _contents(manifest: Manifest) -> Iterator[str]:
+    """Yield the models, images and services as lines."""
     for model in manifest.models:
         source = model.source
         where = f"{source.repo}@{source.commit}" if source.repo else "local directory"
-        lines.append(
+        yield (
             f"  model      {model.name}: {counted(len(model.files), 'file')}, "
             f"{human(model.size)}, {model.layout}, {where}"
         )
-        lines += [f"             accepted: {path}" for path in model.accepted]
+        yield from (f"             accepted: {path}" for path in model.accepted)
     for image in manifest.images:
-        lines.append(
+        yield (
             f"  image      {image.name}: {image.reference}, "
             f"{counted(len(image.layers), 'layer')}, {human(image.size)}, "
             f"from {image.source.reference}"
@@ -94,10 +104,21 @@ def describe(bundle: Bundle, tables: ChosenTables, *, trusted: bool) -> str:
     if manifest.stack:
         for service in manifest.stack.services:
             models = ", ".join(service.models) or "no models"
-            lines.append(
-                f"  service    {service.name}: image {service.image}, {models}"
-            )
-    return "\n".join([*lines, *_host_lines(manifest, tables)])
+            yield (f"  service    {service.name}: image {service.image}, {models}")
+
+
+def _evidence(bundle: Bundle) -> Evidence | None:
+    """Return what the rehearsal before signing has shown, if there was one."""
+    if EVIDENCE_NAME not in bundle.sums:
+        return None
+    return parse_evidence(bundle.document(EVIDENCE_NAME))
+
+
+def _rehearsal_lines(evidence: Evidence | None) -> list[str]:
+    if evidence is None:
+        return []
+    seen = [f"             {each}" for each in evidence.attempts]
+    return [f"  rehearsed  {evidence}", *seen]
 
 
 def _tables(bundle: Bundle) -> ChosenTables:

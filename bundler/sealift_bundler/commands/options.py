@@ -73,6 +73,32 @@ Surveys = Annotated[
         help="What `survey` wrote on a host: judge that host. May be repeated.",
     ),
 ]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict", help="Of a rehearsal: fail when somebody tries to get out."
+    ),
+]
+Watch = Annotated[
+    int,
+    typer.Option(
+        metavar="SECONDS", help="Of a rehearsal: how long to look on once all is up."
+    ),
+]
+Wait = Annotated[
+    int,
+    typer.Option(
+        metavar="SECONDS", help="Of a rehearsal: how long to wait for health."
+    ),
+]
+Given = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Of a rehearsal: a setting of the site it plays. May be repeated.",
+    ),
+]
 Accept = Annotated[
     list[str] | None,
     typer.Option(

@@ -6,27 +6,29 @@ import tempfile
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
 
 import typer
 from sealift_manifests.bundle import open_bundle
-from sealift_manifests.errors import ReachesOutsideError
 from sealift_manifests.media import Media
-from sealift_manifests.sizes import counted
 
 from sealift_bundler.commands.options import (
     Accept,
     AllowedSigners,
     AsJson,
     Fingerprints,
+    Given,
     Keys,
     MorePlaces,
     Places,
+    Strict,
+    Wait,
+    Watch,
     places_of,
     print_json,
     read_trust,
 )
-from sealift_bundler.rehearsal.run import RehearsalRequest, Rehearsed, rehearse
+from sealift_bundler.rehearsal.run import RehearsalRequest, rehearse
+from sealift_bundler.rehearsal.values import RehearsalOptions, Rehearsed
 from sealift_bundler.report import Report
 
 
@@ -36,22 +38,19 @@ def run(  # long: one parameter for each option
     allowed_signers: AllowedSigners = None,
     key: Keys = None,
     fingerprint: Fingerprints = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Fail when somebody tries to get out.")
-    ] = False,
-    watch: Annotated[
-        int,
-        typer.Option(metavar="SECONDS", help="How long to look on once all is up."),
-    ] = 30,
-    wait: Annotated[
-        int, typer.Option(metavar="SECONDS", help="How long to wait for health.")
-    ] = 1800,
+    strict: Strict = False,
+    watch: Watch = RehearsalOptions.watch,
+    wait: Wait = RehearsalOptions.wait,
     accept: Accept = None,
+    given: Given = None,
     as_json: AsJson = False,
 ) -> None:
     """Install BUNDLE in a scratch place, start it with no way out, and look on."""
     trust = read_trust(allowed_signers or [], key or [], fingerprint or [])
-    options = [
+    options = RehearsalOptions(
+        watch, wait, tuple(accept or ()), strict, tuple(given or ())
+    )
+    words = [
         *_options("--allowed-signers", allowed_signers or ()),
         *_options("--key", key or ()),
         *_options("--fingerprint", fingerprint or ()),
@@ -62,9 +61,7 @@ def run(  # long: one parameter for each option
         tempfile.TemporaryDirectory(prefix="sealift-rehearsal-") as scratch,
     ):
         opened = open_bundle(opened_media, trust, datetime.now(UTC))
-        request = RehearsalRequest(
-            places, options, Path(scratch), watch, wait, tuple(accept or ())
-        )
+        request = RehearsalRequest(places, words, Path(scratch), options)
         done = rehearse(request, opened, Report(quiet=as_json))
     if as_json:
         print_json(
@@ -74,12 +71,7 @@ def run(  # long: one parameter for each option
         )
     else:
         typer.echo(describe(done))
-    if strict and done.attempts:
-        raise ReachesOutsideError(
-            f"{counted(len(done.attempts), 'attempt')} to reach outside",
-            hint="Set the server's switches for running offline, or carry what it "
-            "wanted; without --strict this is told only.",
-        )
+    options.require(done)
 
 
 def describe(done: Rehearsed) -> str:

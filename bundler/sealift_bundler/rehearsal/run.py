@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import docker
 import yaml
@@ -21,54 +22,24 @@ from sealift_manifests.names import project_name, volume_name
 from sealift_bundler.report import Report
 
 from .packets import Attempt
+from .values import RehearsalOptions, Rehearsed, Seen
 from .wall import Watch, walled_in
 
 _PROJECT = "com.docker.compose.project"
 _SERVICE = "com.docker.compose.service"
 _EVERY = 1.0
 
-
-@dataclass(frozen=True)
-class Seen:
-    """A service's attempt to reach outside: what, when first (UTC), how often."""
-
-    service: str
-    target: str
-    how: str
-    first: str
-    times: int
-
-    def __str__(self) -> str:
-        """Return it in one line, for people."""
-        often = "once" if self.times == 1 else f"{self.times} times"
-        verb = "asked for" if self.how == "dns" else "tried"
-        port = "" if self.how == "dns" else f" {self.how}"
-        return f"{self.service} {verb} {self.target}{port}, {often}, first {self.first}"
-
-
-@dataclass(frozen=True)
-class Rehearsed:
-    """What came of it: the services' states, and who tried to reach outside."""
-
-    services: Mapping[str, str]
-    attempts: tuple[Seen, ...]
-    seconds: float
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class RehearsalRequest:
-    """What to rehearse: where the bundle lies, options for trust, a scratch place.
-
-    `watch` is how long to look on once all is healthy, `wait` how long to wait for
-    that, both in seconds. `accept` are fails of the preflight to take on.
-    """
+    """What to rehearse: where the bundle lies, options for trust, a scratch place."""
 
     places: Sequence[str]
     trust: Sequence[str]
     scratch: Path
-    watch: int
-    wait: int
-    accept: Sequence[str]
+    options: RehearsalOptions
 
 
 def rehearse(request: RehearsalRequest, bundle: Bundle, report: Report) -> Rehearsed:
@@ -83,14 +54,16 @@ def rehearse(request: RehearsalRequest, bundle: Bundle, report: Report) -> Rehea
     installer = request.scratch / INSTALLER_NAME
     installer.write_bytes(bundle.document(INSTALLER_NAME))
     run = _Installer(installer, request, report)
-    accept = [word for slug in request.accept for word in ("--accept", slug)]
+    accept = [word for slug in request.options.accept for word in ("--accept", slug)]
     with walled_in() as watch, _taken_down(run, name):
-        run("install", *request.places, *request.trust, *accept)
+        given = [word for pair in request.options.given for word in ("--set", pair)]
+        run("install", *request.places, *request.trust, *accept, *given)
+        _bring_secrets(run, request.scratch, bundle)
         began = time.monotonic()
         addresses: dict[str, str] = {}
-        run("start", name, "--wait", str(request.wait), *accept)
-        report.step(f"all is up; looking on for {request.watch} s")
-        until = time.monotonic() + request.watch
+        run("start", name, "--wait", str(request.options.wait), *accept)
+        report.step(f"all is up; looking on for {request.options.watch} s")
+        until = time.monotonic() + request.options.watch
         while True:
             addresses |= _addresses(client, project_name(name))
             if time.monotonic() >= until:
@@ -137,6 +110,17 @@ class _Installer:
         return answer
 
 
+def _bring_secrets(run: Callable[..., Any], scratch: Path, bundle: Bundle) -> None:
+    """Bring what a person brings to a host: here it is made up, and thrown away."""
+    stack = bundle.manifest.stack
+    labels = [s.label for s in stack.secrets if s.generate is None] if stack else []
+    for label in labels:
+        made = scratch / f"secret-{label}"
+        made.write_text(secrets.token_urlsafe(24))
+        words = ("--secret", f"{label}={made}")
+        run("settings", bundle.manifest.name, *words)
+
+
 @contextmanager
 def _taken_down(run: Callable[..., Any], name: str) -> Iterator[None]:
     try:
@@ -151,14 +135,19 @@ def _taken_down(run: Callable[..., Any], name: str) -> Iterator[None]:
     run("uninstall", name, "--yes")
 
 
-def _check_stack(bundle: Bundle) -> None:
-    """Raise for what a wall cannot be put around."""
-    stack = bundle.manifest.stack
+def require_stack(name: str, stack: T | None) -> T:
+    """Return the stack of the bundle `name`; raise SpecError if it has none."""
     if stack is None:
         raise SpecError(
-            f"{bundle.manifest.name} has no stack: there is nothing to rehearse",
+            f"{name} has no stack: there is nothing to rehearse",
             hint="Name a Compose file under `stack:` in the spec.",
         )
+    return stack
+
+
+def _check_stack(bundle: Bundle) -> None:
+    """Raise for what a wall cannot be put around."""
+    stack = require_stack(bundle.manifest.name, bundle.manifest.stack)
     digest = next(file.digest for file in stack.files if file.path == stack.compose)
     data = b"".join(bytes(part) for part in bundle.read_content(digest))
     services = yaml.safe_load(data)["services"]

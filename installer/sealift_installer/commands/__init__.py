@@ -142,6 +142,16 @@ def add_start_options(parser: ArgumentParser) -> None:
     )
 
 
+def add_output(parser: ArgumentParser) -> None:
+    """Declare where a document that leaves the host is written."""
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="where to write it; without, it is printed",
+    )
+
+
 def at_least_0(text: str) -> int:
     """Read a number of things for argparse."""
     if not text.isdigit():

@@ -8,7 +8,7 @@ from typing import Iterator, Sequence
 
 from sealift_manifests.bundle import Bundle
 from sealift_manifests.preflight.words import acceptance_of
-from sealift_manifests.sizes import human
+from sealift_manifests.sizes import counted, human
 
 from sealift_installer.commands import (
     Result,
@@ -105,7 +105,7 @@ def _text(host: Host, done: Installed, answers: Sequence[GpuAnswer]) -> str:
     else:
         text = (
             f"{what} is installed at {done.path}: {human(plan.weight_bytes)} of "
-            f"weights staged, {len(plan.images)} images loaded"
+            f"weights staged, {counted(len(plan.images), 'image')} loaded"
         )
         for answer in answers:
             text += f"\n{answer}"

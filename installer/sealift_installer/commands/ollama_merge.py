@@ -8,7 +8,7 @@ from typing import Sequence
 
 from sealift_manifests.errors import NotInstalledError, StagingError
 from sealift_manifests.model import Manifest
-from sealift_manifests.sizes import human
+from sealift_manifests.sizes import counted, human
 
 from sealift_installer.commands import (
     Result,
@@ -86,7 +86,7 @@ def _told(
     size = sum(each.file.size for each in wanted)
     names = [each.file.path.partition("/")[2] for each in files if each.is_manifest]
     text = (
-        f"{store} has {', '.join(names)}: {len(wanted)} files copied "
+        f"{store} has {', '.join(names)}: {counted(len(wanted), 'file')} copied "
         f"({human(size)}), {len(files) - len(wanted)} were there"
     )
     return text, {

@@ -8,7 +8,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import Any, Dict, List
 
-from sealift_manifests.sizes import human
+from sealift_manifests.sizes import counted, human
 
 from sealift_installer.commands import (
     Result,
@@ -61,8 +61,10 @@ def run(args: Namespace, host: Host) -> Result:
         require_yes("Remove this?", "nothing was removed")
     removed = prune(host, options, plan)
     text = (
-        f"removed: {len(plan.gone)} releases, {len(removed.images)} images, "
-        f"{len(removed.volumes)} volumes, {human(removed.freed)} of weights"
+        f"removed: {counted(len(plan.gone), 'release')}, "
+        f"{counted(len(removed.images), 'image')}, "
+        f"{counted(len(removed.volumes), 'volume')}, "
+        f"{human(removed.freed)} of weights"
     )
     return text, {**_facts(plan), "removed": True, "freed": removed.freed}
 

@@ -10,10 +10,10 @@ from argparse import ArgumentParser, Namespace
 from sealift_manifests import records
 from sealift_manifests.errors import NotInstalledError
 from sealift_manifests.receipt import Receipt, dump_receipt
-from sealift_manifests.sizes import human
+from sealift_manifests.sizes import counted, human
 
 from sealift_installer.carried import write_carried
-from sealift_installer.commands import Result, add_installed_name
+from sealift_installer.commands import Result, add_installed_name, add_output
 from sealift_installer.host import Host
 from sealift_installer.receipt import take_receipt
 
@@ -23,12 +23,7 @@ HELP = "write down what is installed, so that the next bundle can leave it out"
 def configure(parser: ArgumentParser) -> None:
     """Declare the options."""
     add_installed_name(parser)
-    parser.add_argument(
-        "-o",
-        "--output",
-        metavar="FILE",
-        help="where to write it; without, it is printed",
-    )
+    add_output(parser)
     parser.add_argument(
         "--no-layers",
         action="store_true",
@@ -61,7 +56,8 @@ def _summary(receipt: Receipt) -> str:
         layers = sum(len(image.layers) for image in held.images)
         use = ", in use" if held.current else ""
         lines.append(
-            f"{held.release}{use}: {files} model files, {layers} image layers, "
-            f"{len(held.chunks)} chunks of its own"
+            f"{held.release}{use}: {counted(files, 'model file')}, "
+            f"{counted(layers, 'image layer')}, "
+            f"{counted(len(held.chunks), 'chunk')} of its own"
         )
     return "\n".join(lines)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
+from sealift_manifests.errors import UsageError
+
 from sealift_installer.commands import (
     Result,
     add_accept,
@@ -42,6 +44,11 @@ def configure(parser: ArgumentParser) -> None:
 
 def run(args: Namespace, host: Host) -> Result:
     """Switch, then start or say how to."""
+    if args.set and not args.start:
+        raise UsageError(
+            "--set is for a start, and nothing is started",
+            hint="Add --start, or use `settings --set`.",
+        )
     trust = trust_to_install(host.layout, named_keys(args))
     done = rollback(host, args.name, args.to, trust)
     release, manifest = done.release, done.release.manifest

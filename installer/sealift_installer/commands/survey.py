@@ -12,7 +12,7 @@ from sealift_manifests.preflight.survey import dump_survey, redact
 from sealift_manifests.sizes import human
 
 from sealift_installer.carried import write_carried
-from sealift_installer.commands import Result
+from sealift_installer.commands import Result, add_output
 from sealift_installer.host import Host
 from sealift_installer.preflight import summary, survey
 
@@ -21,12 +21,7 @@ HELP = "write down what this host is, to be carried to where bundles are made"
 
 def configure(parser: ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument(
-        "-o",
-        "--output",
-        metavar="FILE",
-        help="where to write it; without, it is printed",
-    )
+    add_output(parser)
     parser.add_argument(
         "--redact",
         action="store_true",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from sealift_manifests.errors import UsageError
-from sealift_manifests.sizes import human
+from sealift_manifests.errors import NotInstalledError, UsageError
+from sealift_manifests.paths import is_label
+from sealift_manifests.sizes import counted, human
 
 from sealift_installer.commands import Result, add_installed_name, require_yes
 from sealift_installer.host import Host
@@ -35,6 +36,8 @@ def configure(parser: ArgumentParser) -> None:
 def run(args: Namespace, host: Host) -> Result:
     """Remove the bundle, or the release, after asking."""
     name = args.name or _only_one(host)
+    if not is_label(name):
+        raise UsageError(f"{name!a:.80} is no bundle", hint="See `status` for names.")
     # An empty version, maybe of an unset variable, must not mean the whole bundle.
     is_whole = args.release is None
     what = name if is_whole else f"{name} {args.release}"
@@ -46,13 +49,15 @@ def run(args: Namespace, host: Host) -> Result:
     if not args.yes:
         question = f"Remove {what} with its weights and images?"
         require_yes(question, f"{what} was not removed")
+    if args.settings and name not in bundles_with_releases(host.layout):
+        return _forget(host, name)
     if is_whole:
         removed = uninstall(host, name)
     else:
         removed = uninstall_release(host, name, args.release)
     text = (
-        f"{what} is removed: {len(removed.images)} images, {len(removed.volumes)} "
-        f"volumes, {human(removed.freed)} of weights"
+        f"{what} is removed: {counted(len(removed.images), 'image')}, "
+        f"{counted(len(removed.volumes), 'volume')}, {human(removed.freed)} of weights"
     )
     kept = [] if args.settings or not is_whole else left_of_site(host, name)
     forgotten = forget_site(host, name) if args.settings else []
@@ -65,6 +70,21 @@ def run(args: Namespace, host: Host) -> Result:
         "volumes": list(removed.volumes),
         "freed": removed.freed,
         "settings_kept": kept,
+        "settings_removed": forgotten,
+    }
+
+
+def _forget(host: Host, name: str) -> Result:
+    """Remove what an uninstall before has left of the site."""
+    forgotten = forget_site(host, name)
+    if not forgotten:
+        raise NotInstalledError(
+            f"{name} is not installed, and {host.layout.config} has no settings of it",
+            hint="See `status` for what is installed, or give its --config-dir.",
+        )
+    return "\n".join(f"removed: {path}" for path in forgotten), {
+        "bundle": name,
+        "settings_removed": forgotten,
     }
 
 

@@ -11,13 +11,21 @@ from dataclasses import dataclass, replace
 from typing import Any, Optional
 
 from sealift_manifests import records, strictjson
-from sealift_manifests.errors import FormatVersionError, ManifestError
+from sealift_manifests.errors import ManifestError
 from sealift_manifests.preflight.facts import HostFacts
 
 SURVEY_TYPE = "sealift-survey"
 SURVEY_FORMAT = 1
 MAX_SURVEY = 16 << 20
 """The largest accepted survey, in bytes."""
+
+_HEAD = records.Head(
+    SURVEY_TYPE,
+    SURVEY_FORMAT,
+    "a survey of a host",
+    "Name the file that the survey on the host wrote.",
+    "Take the survey with the installer of the same version.",
+)
 
 REDACTED = "redacted"
 
@@ -55,17 +63,7 @@ def parse_survey(data: bytes, where: str = "survey.json") -> HostFacts:
             hint="Take the survey on the host again.",
         )
     value = strictjson.load(data, where)
-    if not isinstance(value, dict) or value.get("type") != SURVEY_TYPE:
-        raise ManifestError(
-            f"{where} is not a survey of a host",
-            hint="Name the file that the survey on the host wrote.",
-        )
-    if type(value.get("format")) is not int or value["format"] != SURVEY_FORMAT:
-        raise FormatVersionError(
-            f"{where} is a survey of format {value.get('format')!r}; this one reads "
-            f"format {SURVEY_FORMAT}",
-            hint="Take the survey with the installer of the same version.",
-        )
+    _HEAD.check(value, where)
     return records.decode(_Survey, value, where).host
 
 

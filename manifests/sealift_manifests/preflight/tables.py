@@ -15,6 +15,7 @@ from typing import Any, Dict, List, Optional, Tuple
 from sealift_manifests import records, strictjson
 from sealift_manifests.errors import FormatVersionError, ManifestError
 from sealift_manifests.preflight.versions import capability, major_minor, numbers
+from sealift_manifests.records import require
 
 TABLES_TYPE = "sealift-nvidia-tables"
 TABLES_FORMAT = 1
@@ -25,19 +26,14 @@ _MOST_PATTERN = 200
 KINDS = ("data-center", "workstation", "geforce", "jetson")
 
 
-def _require(condition: object, message: str) -> None:
-    if not condition:
-        raise ValueError(message)
-
-
 def _check(*versions: Optional[str]) -> None:
     for version in versions:
-        _require(not version or numbers(version), f"bad version {version!r}")
+        require(not version or numbers(version), f"bad version {version!r}")
 
 
 def _check_capabilities(*values: Optional[str]) -> None:
     for value in values:
-        _require(value is None or capability(value), f"bad capability {value!r}")
+        require(value is None or capability(value), f"bad capability {value!r}")
 
 
 @dataclass(frozen=True)
@@ -63,7 +59,7 @@ class Branch:
 
     def __post_init__(self) -> None:
         _check(self.cuda)
-        _require(not self.end_of_life or _DATE.match(self.end_of_life), "bad month")
+        require(not self.end_of_life or _DATE.match(self.end_of_life), "bad month")
 
 
 @dataclass(frozen=True)
@@ -125,7 +121,7 @@ class Architecture:
     last_cuda: Optional[str] = None
 
     def __post_init__(self) -> None:
-        _require(self.modules in ("open", "proprietary", "either"), "bad modules")
+        require(self.modules in ("open", "proprietary", "either"), "bad modules")
         _check(self.first_cuda, self.last_cuda)
         _check_capabilities(*self.capabilities)
 
@@ -142,9 +138,9 @@ class GpuModel:
     unified_memory: bool = False
 
     def __post_init__(self) -> None:
-        _require(self.kind in KINDS, f"bad kind {self.kind!r}")
+        require(self.kind in KINDS, f"bad kind {self.kind!r}")
         _check_capabilities(self.capability)
-        _require(len(self.pattern) <= _MOST_PATTERN, "a pattern is too long")
+        require(len(self.pattern) <= _MOST_PATTERN, "a pattern is too long")
         try:
             re.compile(self.pattern)
         except (re.error, OverflowError, RecursionError) as error:
@@ -222,7 +218,7 @@ class Source:
     as_of: str
 
     def __post_init__(self) -> None:
-        _require(self.source and _DATE.match(self.as_of), f"{self.table}: no source")
+        require(self.source and _DATE.match(self.as_of), f"{self.table}: no source")
 
 
 @dataclass(frozen=True)
@@ -247,12 +243,12 @@ class Tables:
     sources: Tuple[Source, ...]
 
     def __post_init__(self) -> None:
-        _require(_DATE.match(self.as_of), "bad date")
+        require(_DATE.match(self.as_of), "bad date")
         _check(self.recommended_toolkit)
         cudas = [major_minor(branch.cuda) or (0, 0) for branch in self.branches]
         order = [branch.branch for branch in self.branches]
-        _require(order == sorted(set(order)), "branches out of order")
-        _require(cudas == sorted(cudas), "a newer branch has an older CUDA")
+        require(order == sorted(set(order)), "branches out of order")
+        require(cudas == sorted(cudas), "a newer branch has an older CUDA")
 
     def branch_of(self, number: Optional[int]) -> Optional[Branch]:
         """Return what is known of a driver branch."""

@@ -324,7 +324,7 @@ def test_a_base_that_shares_nothing_leaves_an_ordinary_bundle(shop, first):
     ("made", "code", "words"),
     [
         ("{}", 10, "not a receipt"),
-        ('{"type": "sealift-receipt", "format": 2}', 14, "receipt of format 2"),
+        ('{"type": "sealift-receipt", "format": 2}', 14, "of format 2"),
         ("not json", 2, "neither a receipt nor a bundle"),
         (None, 2, "neither a receipt nor a bundle"),
     ],

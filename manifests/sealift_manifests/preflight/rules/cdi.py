@@ -11,6 +11,7 @@ from sealift_manifests.preflight.findings import Finding
 from sealift_manifests.preflight.needs import ServiceNeeds
 from sealift_manifests.preflight.paths import CDI_KIND, cdi_devices, gpu_path
 from sealift_manifests.preflight.versions import at_least
+from sealift_manifests.sizes import counted
 
 CDI_DOCKER = "25"
 CDI_DEFAULT_DOCKER = "28.2"
@@ -86,5 +87,6 @@ def _staleness(spec: CdiSpec, driver: Optional[str]) -> str:
     if driver and others:
         return f"names libraries of driver {', '.join(others)}"
     if spec.missing:
-        return f"names {len(spec.missing)} files that are gone: {spec.missing[0]}"
+        gone = counted(len(spec.missing), "file")
+        return f"names {gone} now missing: {spec.missing[0]}"
     return ""

@@ -14,6 +14,7 @@ from sealift_manifests.preflight.needs import ModelNeeds, ServiceNeeds
 from sealift_manifests.preflight.rules.devices import Device, devices_of
 from sealift_manifests.preflight.rules.disk import gib
 from sealift_manifests.preflight.rules.spilling import spills
+from sealift_manifests.sizes import counted
 
 _SPILLING = ("llama.cpp", "ollama")
 _SHARDING = ("vllm", "tgi")
@@ -89,7 +90,8 @@ def model_fits(case: Case) -> Iterator[Finding]:
         about = f"service {service.name}"
         models, devices = _models(case, service), devices_of(case, service)
         if service.server not in (*_SHARDING, *_SPILLING) or len(models) != 1:
-            measured = f"{service.server or 'unknown'} server, {len(models)} models"
+            server = service.server or "unknown"
+            measured = f"{server} server, {counted(len(models), 'model')}"
             yield found("memory-unknown", about, measured, "a known server, one model")
         elif devices is None or any(each.total is None for each in devices):
             measured = "GPU memory not known"
