@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from sealift_manifests.index import Index
 from sealift_manifests.model import Manifest
 from sealift_manifests.parity import Parity
 from sealift_manifests.sizes import counted
 from sealift_manifests.sshsig import P384
+from sealift_manifests.stack_entries import StackEntry
 from sealift_manifests.trust import NAMESPACE
 
 from sealift_bundler.signing import Signer
+from sealift_bundler.site_text import site_lines
 
 
 def install_guide(
@@ -30,7 +32,7 @@ def install_guide(
         )
     parts += [_trust(signers), verify, _INSTALL]
     if manifest.stack:
-        parts.append(_START)
+        parts += [*_site(manifest.stack), _START]
     parts += [_audit(manifest, signers), _TROUBLE]
     if index.parity:
         parts.append(_parity(index.parity))
@@ -87,6 +89,17 @@ def _ssh_verify(name: str) -> str:
         f"    ssh-keygen -Y verify -f /etc/sealift/allowed_signers -I {name} \\\n"
         f"        -n {NAMESPACE} -s SHA256SUMS.{name}.sig < SHA256SUMS"
     )
+
+
+def _site(stack: StackEntry) -> Iterator[str]:
+    """Yield the chapter about what this host decides, if there is anything."""
+    if not stack.leaves_open:
+        return
+    must = [f"--set {s.name}=..." for s in stack.settings if s.default is None]
+    must += [f"--secret {s.label}" for s in stack.secrets if s.generate is None]
+    lines = "\n".join(f"- {line}" for line in site_lines(stack))
+    told = _MUST.replace("{options}", " ".join(must)) if must else ""
+    yield _SITE.replace("{must}", told).replace("{lines}", lines)
 
 
 def _audit(manifest: Manifest, signers: Sequence[tuple[str, Signer]]) -> str:
@@ -169,6 +182,25 @@ Without `/etc/sealift/allowed_signers` add one of `--key FILE.pub`,
 time. The medium may be read-only. Several directories may be given when packs are
 spread over several media. Running it again finishes what was cut off, and does
 nothing when all is there.
+"""
+
+_SITE = """
+## Settings of this host
+
+The stack leaves this to the host. What is not set has the default:
+
+{lines}
+{must}
+`settings {name}` shows them with their values, `settings {name} --set NAME=VALUE` changes
+one; they stand in `/etc/sealift/sites/{name}.yaml` and survive upgrades. Secrets stay on
+the host, in `/etc/sealift/secrets/{name}`.
+"""
+
+_MUST = """
+Before the first start:
+
+    python3 -I -B /var/lib/sealift/current/{name}/sealift-installer.pyz settings {name} \\
+        {options}
 """
 
 _START = """

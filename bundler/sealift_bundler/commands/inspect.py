@@ -27,6 +27,7 @@ from sealift_bundler.commands.options import on_bundle, print_json
 from sealift_bundler.needs_text import needs_lines
 from sealift_bundler.opening import signers_of
 from sealift_bundler.rehearsal.values import EVIDENCE_NAME, Evidence, parse_evidence
+from sealift_bundler.site_text import site_lines
 
 
 @on_bundle
@@ -105,6 +106,7 @@ def _contents(manifest: Manifest) -> Iterator[str]:
         for service in manifest.stack.services:
             models = ", ".join(service.models) or "no models"
             yield (f"  service    {service.name}: image {service.image}, {models}")
+        yield from (f"  site       {line}" for line in site_lines(manifest.stack))
 
 
 def _evidence(bundle: Bundle) -> Evidence | None:
