@@ -59,7 +59,7 @@ def context(folder: Path) -> Path:
 
 def service(port: int) -> Json:
     """Return a service that serves the model `chat` as `chat` on a port of ours."""
-    options = ["--host", "0.0.0.0", "--ctx-size", "2048", "--threads", "2"]  # noqa: S104
+    options = ["--host", "0.0.0.0", "--ctx-size", "2048", "--threads", "2"]
     return {
         "image": "server",
         "command": ["--model", f"/models/{WEIGHTS}", "--alias", "chat", *options],

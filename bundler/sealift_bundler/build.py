@@ -193,6 +193,8 @@ def _prepare(
     bases = read_bases(request.base_paths)
     spec = load_spec(request.spec_path)
     stack = load_stack(spec)
+    if stack:
+        spec = spec.without_images(stack.idle)
     directory = request.spec_path.absolute().parent
     lock = Lock.load(lock_path(request.spec_path))
     if request.locked:

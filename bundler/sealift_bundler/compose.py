@@ -6,7 +6,7 @@ start it offline. What can be wrong is told by compose_check. Never runs Compose
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from posixpath import normpath
@@ -22,13 +22,15 @@ from sealift_bundler.compose_check import (
     env_files,
     read_volume,
 )
+from sealift_bundler.composing.older import for_older_compose
+from sealift_bundler.composing.source import read_stack
 from sealift_bundler.strictyaml import Plain
 
 __all__ = ["COMPOSE_FILE", "RenderedStack", "Stack", "parse_stack", "render_stack"]
 
 # 1.29 refuses `name`, v2 warns about `version`, and anchors are written out.
 _DROPPED = ("version", "name")
-_DROPPED_IN_SERVICES = ("image", "build", "pull_policy", "develop")
+_DROPPED_IN_SERVICES = ("image", "build", "pull_policy")
 _YES, _NEVER = Plain("true", "bool"), Plain("never")
 
 
@@ -46,7 +48,8 @@ class Stack:
     """A Compose file that was checked against its spec.
 
     `images` and `models` say what each service uses; `files` go along. `references`
-    are those of the images in the spec, by their keys.
+    are those of the images in the spec, by their keys. `texts` is what it was made of,
+    by file, and `idle` are the images of profiles that are not taken.
     """
 
     where: str
@@ -55,6 +58,8 @@ class Stack:
     models: Mapping[str, tuple[str, ...]]
     files: Mapping[str, Path]
     references: Mapping[str, str] = field(default_factory=dict)
+    texts: Mapping[str, bytes] = field(default_factory=dict)
+    idle: frozenset[str] = frozenset()
 
     def reference(self, image: str) -> str:
         """Return the reference of an image of the spec, by its key."""
@@ -79,24 +84,38 @@ class Stack:
 
 
 def parse_stack(
-    path: Path, references: Mapping[str, str], models: Collection[str]
+    path: Path | Sequence[Path],
+    references: Mapping[str, str],
+    models: Collection[str],
+    *,
+    profiles: Collection[str] = (),
 ) -> Stack:
-    """Read a Compose file and check it against the images and models of the spec.
+    """Read Compose files and check them against the images and models of the spec.
 
     `references` has the reference of each image as the spec has it, by its key.
     Raises SpecError with every fault.
     """
-    document = strictyaml.parse(strictyaml.read_text(path), path.name)
-    check = StackCheck(path.absolute().parent, references, models)
+    paths = [path] if isinstance(path, Path) else path
+    source = read_stack(paths, profiles)
+    document = source.document
+    check = StackCheck(paths[0].absolute().parent, references, models)
     check.run(document.value)
-    if check.faults:
+    faults = [*source.faults, *check.faults]
+    if faults:
         raise SpecError(
-            document.describe_all(check.faults),
+            document.describe_all(faults),
             hint="Correct these lines of the Compose file. It runs where nothing can "
             "be pulled or built.",
         )
     return Stack(
-        path.name, document.value, check.images, check.models, check.files, references
+        document.where,
+        document.value,
+        check.images,
+        check.models,
+        check.files,
+        references,
+        source.texts,
+        check.images_of(source.left_out) - set(check.images.values()),
     )
 
 
@@ -147,7 +166,7 @@ def _service(stack: Stack, service: Mapping[str, Any], image: str) -> dict[str, 
         Plain("image"): image,
         Plain("pull_policy"): _NEVER,
     }
-    for key, held in service.items():
+    for key, held in for_older_compose(service).items():
         if key == "volumes":
             rendered[key] = [_mount(stack, each) for each in held or []]
         elif key == "env_file":

@@ -7,7 +7,7 @@ spec_load; nothing here asks a hub, a registry or an engine.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -26,6 +26,7 @@ from sealift_bundler.spec_values import (
     Integer,
     Label,
     LocalPath,
+    LocalPaths,
     Part,
     Reference,
     Text,
@@ -201,8 +202,10 @@ class Spec(Part):
     """Models, by the name that the stack mounts them under."""
     images: dict[Label, ImageSpec] = {}
     """Images, by a name of your choice."""
-    stack: LocalPath | None = None
-    """The Compose file."""
+    stack: LocalPaths = ()
+    """The Compose file; or several, merged as by `docker compose -f A -f B`."""
+    profiles: Texts = ()
+    """Profiles of the Compose file whose services are taken too."""
 
     @classmethod
     def key_faults(cls, value: Mapping[str, Any]) -> Iterator[str]:
@@ -211,6 +214,8 @@ class Spec(Part):
             yield "there is nothing to carry; give models or images"
         if value.get("stack") and not value.get("images"):
             yield "a stack needs images; list those of its services"
+        if value.get("profiles") and not value.get("stack"):
+            yield "profiles go with a stack only"
 
     def reference(self, image: str) -> str:
         """Return the reference of an image as the spec has it."""
@@ -221,6 +226,13 @@ class Spec(Part):
     def references(self) -> dict[str, str]:
         """Return the reference of every image, by its key."""
         return {image: self.reference(image) for image in self.images}
+
+    def without_images(self, idle: Collection[str]) -> Spec:
+        """Return the spec without these images."""
+        if not idle:
+            return self
+        kept = {key: image for key, image in self.images.items() if key not in idle}
+        return self.model_copy(update={"images": kept})
 
     def serial_at(self, created: datetime) -> int:
         """Return the serial of a bundle made at this time."""

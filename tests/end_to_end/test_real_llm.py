@@ -163,7 +163,7 @@ def test_the_next_version_serves_locked_up_without_any_network(
         **{k: v for k, v in llms.service(trip.port).items() if k != "ports"},
         "network_mode": "none",
         "read_only": True,
-        "tmpfs": ["/tmp"],  # noqa: S108
+        "tmpfs": ["/tmp"],
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges:true"],
     }
