@@ -188,6 +188,8 @@ def _prepare(
     bases = read_bases(request.base_paths)
     spec = load_spec(request.spec_path)
     stack = load_stack(spec)
+    if stack:
+        spec = spec.without_images(stack.idle)
     directory = request.spec_path.absolute().parent
     if request.rehearsal:
         check_rehearsable(spec.name, stack)

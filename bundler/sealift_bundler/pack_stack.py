@@ -22,13 +22,17 @@ from sealift_bundler.spec import Spec
 
 def load_stack(spec: Spec) -> Stack | None:
     """Read and check the spec's Compose file, before anything is fetched."""
-    if spec.stack is None:
+    if not spec.stack:
         return None
     stack = parse_stack(
-        spec.stack, spec.references(), spec.models, spec.open_to_sites()
+        spec.stack,
+        spec.references(),
+        spec.models,
+        spec.open_to_sites(),
+        profiles=spec.profiles,
     )
-    sources = {stack.where: spec.stack, **stack.files}
-    check_stack({path: source.read_bytes() for path, source in sources.items()})
+    files = {path: source.read_bytes() for path, source in stack.files.items()}
+    check_stack({**stack.texts, **files})
     return stack
 
 

@@ -61,6 +61,39 @@ _ROWS = (
         "before the first start.",
     ),
     (
+        "volume-external",
+        "warn",
+        "volumes that Compose makes itself: an external one must be on the host, or "
+        "the stack does not start",
+        "Leave `external` out, carry what is in it, or have the operator run `docker "
+        "volume create NAME` before the first start.",
+    ),
+    (
+        "service-pull-policy",
+        "note",
+        "`never`, which is what the host gets: nothing can be pulled there",
+        "Nothing has to be done; leave `pull_policy` out to say so yourself.",
+    ),
+    (
+        "service-build-section",
+        "note",
+        "the image alone, which is what the host gets: nothing is built there",
+        "Build it in the spec (images: {NAME: {build: ...}}) if the bundle shall carry "
+        "what this section builds.",
+    ),
+    (
+        "variable-required",
+        "warn",
+        "a value: on the host nobody gives one, and the stack does not start",
+        "Give it in .env beside the Compose file when you build.",
+    ),
+    (
+        "variable-unset",
+        "note",
+        "a value: on the host nobody gives one, and the container goes without",
+        "Give it in .env beside the Compose file when you build, or leave it out.",
+    ),
+    (
         "offline-switch-missing",
         "warn",
         "the switches that keep the server from looking outside: each attempt is a "
