@@ -46,6 +46,12 @@ _ROWS = (
         "Build on a newer release of the distribution, or pull a newer image.",
     ),
     (
+        "image-weights-writable",
+        "warn",
+        "weights that nobody in the container can change",
+        "COPY --chown=0:0 --chmod=0444 them, or say read_only: true in the service.",
+    ),
+    (
         "service-downloads",
         "warn",
         "everything it needs in the bundle: on the host nothing can be fetched",

@@ -14,6 +14,7 @@ from sealift_bundler.spec import Spec
 from .images import image_advice
 from .services import services_advice
 from .stack import stack_advice
+from .weights import weights_advice
 
 
 def check_hygiene(
@@ -31,3 +32,4 @@ def _findings(
     if stack:
         yield from services_advice(stack, images.configs)
         yield from stack_advice(stack)
+        yield from weights_advice(stack, images.configs, images.views)
