@@ -15,7 +15,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from . import kept, report, suite_growth, suite_models, suite_scaling
+from . import (
+    kept,
+    report,
+    suite_growth,
+    suite_images,
+    suite_models,
+    suite_scaling,
+    suite_startup,
+)
 from .dtypes import FORMS
 from .machine import facts
 from .meter import CommandError
@@ -25,8 +33,10 @@ from .values import Result, to_json
 SUITES: dict[str, Callable[[Settings], Iterator[Result]]] = {
     "model": suite_models.model,
     "dtypes": suite_models.dtypes,
+    "images": suite_images.images,
     "growth": suite_growth.growth,
     "scaling": suite_scaling.scaling,
+    "startup": suite_startup.startup,
 }
 KINDS = (*FORMS, "real", "files")
 
