@@ -1,1 +1,1 @@
-"""Measure Sealift against the tools used by hand, in the same run, on the same bytes."""
+"""Measure Sealift against the tools used by hand: same run, same bytes."""

@@ -18,9 +18,11 @@ from pathlib import Path
 from . import (
     kept,
     report,
+    suite_codecs,
     suite_growth,
     suite_images,
     suite_models,
+    suite_parity,
     suite_scaling,
     suite_startup,
 )
@@ -37,6 +39,8 @@ SUITES: dict[str, Callable[[Settings], Iterator[Result]]] = {
     "growth": suite_growth.growth,
     "scaling": suite_scaling.scaling,
     "startup": suite_startup.startup,
+    "codecs": suite_codecs.codecs,
+    "parity": suite_parity.parity,
 }
 KINDS = (*FORMS, "real", "files")
 
@@ -51,6 +55,8 @@ def main(words: Sequence[str] | None = None) -> int:
         return 2
     settings = _settings(args)
     about = facts(settings) | {"command": f"scripts/bench {' '.join(_words(words))}"}
+    if args.quick:
+        about["inputs"] = "tiny (--quick): starting outweighs all; verdicts say nothing"
     results: list[Result] = []
     raw = args.keep / time.strftime("%Y%m%d-%H%M%S.json", time.gmtime())
     code = 0
@@ -97,7 +103,11 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     names = ", ".join(SUITES)
     add("what", nargs="*", help=f"suites, by default all: {names}; or raw JSON files")
-    add("--quick", action="store_true", help="small inputs, one round: does it all work?")
+    add(
+        "--quick",
+        action="store_true",
+        help="small inputs, one round: does it all work?",
+    )
     add("--size", type=float, metavar="GIB", help="of models, instead of the usual")
     add("--sizes", type=_sizes, default=(), metavar="GIB,GIB", help="of growth")
     add("--dtype", action="append", choices=KINDS, help="instead of the usual ones")
@@ -110,8 +120,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--keep", type=Path, default=keep, metavar="DIR", help=keeps)
     python = str(SYSTEM_PYTHON) if SYSTEM_PYTHON.exists() else sys.executable
     add("--python", default=python, help="what runs the installer")
-    forms = {"choices": kept.FORMS, "help": "write tables of raw JSON files; no runs"}
-    add("--report", **forms)
+    no_runs = "write tables of raw JSON files; nothing is measured"
+    add("--report", choices=kept.FORMS, help=no_runs)
     add("--plan", action="store_const", const="plan", dest="report", help="the same")
     into = "put them into this document, between their marks"
     add("--into", type=Path, metavar="FILE", help=into)

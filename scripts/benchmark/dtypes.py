@@ -1,7 +1,7 @@
 """How the numbers of a model are stored: floats, and quantised with their scales. Pure.
 
-Quantised weights are what serving stacks make of floats: the largest of a row or a
-group of 128 rows takes the largest code, so codes are spread like weights again.
+Quantised weights are what serving stacks make of floats: the largest of a row, or of
+128 neighbours, takes the largest code, so codes are spread like weights again.
 """
 
 from __future__ import annotations
@@ -66,20 +66,23 @@ def _scaled(
 ) -> Form:
     """Return a form of codes followed by scales.
 
-    Each byte or word of type `code` has `per_code` elements, of as many rows. `scales`
-    are their type, its width, and how many rows have one scale for each column; 0:
-    each row has one for all columns.
+    A byte or, when it has several, a word of type `code` holds `per_code` neighbours of
+    a row. `scales` are their type, its width, and how many neighbours share one; 0: all
+    of a row.
     """
     kind, width, group = scales
     word = 4 if per_code > 1 else 1
 
     def parts(m: Matrix) -> list[Part]:
-        rows = m.rows // per_code
-        shape = (m.rows // group, m.columns) if group else (m.rows, 1)
+        columns = m.columns // per_code
+        scales_each = m.columns // group if group else 1
         name = m.name.removesuffix(".weight")
         return [
-            Part(m.name, code, rows, m.columns, rows * m.columns * word),
-            Part(f"{name}.scales", kind, *shape, shape[0] * shape[1] * width),
+            Part(m.name, code, m.rows, columns, m.rows * columns * word),
+            Part(
+                *(f"{name}.weight_scale", kind, m.rows, scales_each),
+                m.rows * scales_each * width,
+            ),
         ]
 
     def stored(blocks: Iterable[Floats]) -> Iterator[bytes]:
@@ -113,15 +116,15 @@ def _fp8(block: Floats) -> tuple[bytes, bytes]:
 
 
 def _int4(block: Floats) -> tuple[bytes, bytes]:
-    """Put eight rows into a word, as GPTQ and AWQ do."""
+    """Put eight neighbours of a row into a word."""
     rows, columns = block.shape
-    groups = block.reshape(rows // _GROUP, _GROUP, columns)
-    scale = np.abs(groups).max(axis=1, keepdims=True) / 7
+    groups = block.reshape(rows, columns // _GROUP, _GROUP)
+    scale = np.abs(groups).max(axis=2, keepdims=True) / 7
     codes = (np.rint(groups / scale) + 8).astype(np.uint32)
-    eights = codes.reshape(rows // 8, 8, columns)
-    words = eights[:, 0]
+    eights = codes.reshape(rows, columns // 8, 8)
+    words = eights[..., 0]
     for number in range(1, 8):
-        words = words | eights[:, number] << np.uint32(4 * number)
+        words = words | eights[..., number] << np.uint32(4 * number)
     return words.astype("<u4").tobytes(), scale.astype("<f2").tobytes()
 
 

@@ -1,6 +1,6 @@
 """Fetch an image as `sealift build` does, and nothing else: a program to be measured.
 
-    python -m benchmark.fetch HOST/NAME:TAG DIRECTORY
+python -m benchmark.fetch HOST/NAME:TAG DIRECTORY
 """
 
 from __future__ import annotations

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from hubserver import HubServer
+
 from .tools import ROOT
 
 REPO = "made/model"
@@ -35,9 +37,6 @@ def serving(model: Path) -> Iterator[str]:
 
 def main(model: Path) -> None:
     """Say the endpoint, and serve until standard input ends."""
-    sys.path.insert(0, str(ROOT / "tests"))
-    from hubserver import HubServer
-
     files = {p.relative_to(model).as_posix(): p for p in model.rglob("*")}
     files = {name: path for name, path in files.items() if path.is_file()}
     with HubServer({REPO: files}) as hub:

@@ -1,8 +1,8 @@
 """Make the documents of a bundle of terabytes, signed, without its packs.
 
 Manifest and index are those that a build would have written for a bf16 model of that
-size; only the digests stand for bytes that were never there. What reads no pack (such as
-`inspect`) does not know the difference.
+size; only the digests stand for bytes that were never there. What reads no pack, such
+as `inspect`, does not know the difference.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ def make_huge(folder: Path, size: int, key: Path) -> Path:
 
 def _index(shards: list[int]) -> Index:
     chunks: list[Chunk] = []
-    contents, packs = {}, []
+    contents: dict[Digest, Content] = {}
+    packs: list[Pack] = []
     offset = 0
     for number, size in enumerate(shards):
         first = len(chunks)

@@ -17,18 +17,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from chroots import debian_mirror
+from registries import MadeImage, MadeLayer, make_image
 
-from .tools import ROOT, run
+from .tools import run
 from .values import Say
-
-sys.path.insert(0, str(ROOT / "tests"))
-
-from chroots import debian_mirror  # noqa: E402
-from registries import MadeImage, MadeLayer, make_image  # noqa: E402
 
 WHEELS = ("numpy", "scipy", "pandas", "pyarrow")
 _DEBIAN = "bookworm"
-_NOISE = 100 << 20
+_NOISE = 40 << 20
 _QUICK_NOISE = 4 << 20
 _QUICK_PACKAGE = "requests"
 
@@ -74,7 +71,11 @@ def _debian(tree: Path) -> None:
     # Device nodes and sockets are made by engines.
     for place in ("dev", "proc", "sys", "run"):
         for path in (tree / place).iterdir():
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            shutil.rmtree(path) if _is_folder(path) else path.unlink()
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
 
 
 def _packages(tree: Path) -> None:

@@ -9,7 +9,7 @@ import json
 import shlex
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .peers import Peers
@@ -102,7 +102,7 @@ class ModelBench:
             f"tar -c -C {model} . | zstd -T0 -3 -q | split -b 4G - part.",
             "sha256sum part.* >sums",
             f"ssh-keygen -q -Y sign -f {key} -n file sums",
-            f"echo \"me $(cat {key}.pub)\" >signers",
+            f'echo "me $(cat {key}.pub)" >signers',
         )
         yield Case(BY_HAND, pack, hand, [self.model], keeps=True)
         unpack = shell(
@@ -119,23 +119,25 @@ class ModelBench:
         """Yield lmzip and modelferry, as far as they are there."""
         out, back = self.work / "peer", self.work / "peer-back"
         archive, sync = out / "model.lmz", f"sync -f {shlex.quote(str(back))}"
-        rest = {"optional": True}
         if "lmzip" in self.peers.versions:
             pack = self.peers.lmz("compress", "-q", self.model, archive)
             yield Case(LMZ, pack, out, [self.model], keeps=True, optional=True)
             unpack = self.peers.lmz("decompress", "-q", archive, back / "model")
             lines = shell(back, shlex.join(unpack), sync)
-            yield Case(UNLMZ, lines, back, [out], ends=[out], **rest, needs=LMZ)
+            back_case = Case(UNLMZ, lines, back, [out], ends=[out], needs=LMZ)
+            yield replace(back_case, optional=True)
         if "modelferry" in self.peers.versions and self.hub:
-            rest |= {"seldom": True}
-            pack = self.peers.pack(out, self.hub)
-            yield Case(FERRY, pack, out, [self.model], keeps=True, **rest)
-            packed = next((out / "bundle").glob("*"), out)
-            look = self.peers.modelferry("verify", "--quiet", packed)
-            none = self.work / "peer-none"
-            yield Case(CHECK, look, none, [out], **rest, needs=FERRY)
-            unpack = self.peers.modelferry("unpack", packed, back / "model")
-            yield Case(UNFERRY, unpack, back, [out], ends=[out], **rest, needs=FERRY)
+            for case in self._ferry(out, back):
+                yield replace(case, seldom=True, optional=True)
+
+    def _ferry(self, out: Path, back: Path) -> Iterator[Case]:
+        pack = self.peers.pack(out, self.hub)
+        yield Case(FERRY, pack, out, [self.model], keeps=True)
+        packed = next((out / "bundle").glob("*"), out)
+        look = self.peers.modelferry("verify", "--quiet", packed)
+        yield Case(CHECK, look, self.work / "peer-none", [out], needs=FERRY)
+        unpack = self.peers.modelferry("unpack", packed, back / "model")
+        yield Case(UNFERRY, unpack, back, [out], ends=[out], needs=FERRY)
 
     def using(self) -> Iterator[Case]:
         """Yield what is done with the bundle, and its yardsticks."""

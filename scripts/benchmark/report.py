@@ -10,8 +10,8 @@ from .values import Judged, Result, Run
 
 _JUDGED = ("what", "median", "from - to", "aim", "verdict", "CPU time")
 _TOOK = (
-    ("command", "s", "from - to", "CPU s", "MiB peak")
-    + ("read", "written", "from disk", "left", "extra disk")
+    *("command", "s", "from - to", "CPU s", "MiB peak"),
+    *("read", "written", "from disk", "left", "extra disk"),
 )
 _EXPLAINED = (
     "seconds are medians; MiB peak: the most that its processes had together; the last "

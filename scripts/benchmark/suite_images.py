@@ -13,16 +13,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+from registries import PROGRAM, running_registry
 from sealift_installer.engine import Engine
 
 from .images import image_of
 from .rounds import run_rounds
 from .tools import ROOT, Settings, Site, shell
 from .values import Case, Result
-
-sys.path.insert(0, str(ROOT / "tests"))
-
-from registries import PROGRAM, running_registry  # noqa: E402
 
 FETCH_AIM, INSTALL_AIM = 0.2, 1.15
 FETCH = "image fetch, no daemon"

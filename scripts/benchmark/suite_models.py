@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -27,7 +27,6 @@ from .models import (
     UNLMZ,
     WITH_NUMPY,
     ModelBench,
-    cut_of,
 )
 from .peers import install_peers, no_peers
 from .rounds import run_rounds
@@ -50,6 +49,12 @@ ONCE = 1.01
 NO_EXTRA = 0.005
 """Of the model, what counts as no disk space."""
 
+PART = 32 << 20
+"""Bytes that are given to the slowest compressor."""
+
+MANY = 20_000
+"""Small files, of about 200 MB together."""
+
 OTHERS = ("bf16-gauss", "fp16", "fp32", "fp8", "int4", "real", "files")
 
 
@@ -70,7 +75,7 @@ def make_input(kind: str, size: int, folder: Path) -> Path:
     if kind == "real":
         return smallfiles.real_model()
     if kind == "files":
-        return smallfiles.make_tree(folder, 20_000 * min(1.0, size / 2**29))
+        return smallfiles.make_tree(folder, min(MANY, MANY * size // 2**29))
     return make_model(folder, size, kind)
 
 
@@ -86,7 +91,7 @@ def _measured(suite: str, kind: str, size: int, settings: Settings) -> Result:
         result.notes += peers.missing
     site = Site(settings.scratch("model"), settings.python)
     bench = ModelBench(site, source, peers, whole=whole)
-    bench.part = 0 if kind in ("real", "files") else min(64 << 20, plain // 8)
+    bench.part = 0 if kind in ("real", "files") else min(PART, plain // 8)
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, site.root, ignore_errors=True)
         bench.prepare()

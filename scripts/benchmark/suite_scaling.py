@@ -11,6 +11,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from .amdahl import FORMULA, fitted
@@ -45,7 +46,13 @@ def scaling(settings: Settings) -> Iterator[Result]:
             settings.say(f"{result.title}: round {number + 1} of {settings.rounds}")
             for model, into in ((tiny, small), (large, result)):
                 for cores in steps:
-                    _run(into, Site(root / "site", settings.python), model, cores, settings)
+                    _run(
+                        into,
+                        Site(root / "site", settings.python),
+                        model,
+                        cores,
+                        settings,
+                    )
     finally:
         shutil.rmtree(root, ignore_errors=True)
     _judge(result, small, steps)
@@ -63,9 +70,7 @@ def named(name: str, cores: int) -> str:
     return f"{name} on {cores} core{'s' if cores > 1 else ''}"
 
 
-def _run(
-    into: Result, site: Site, model: Path, cores: int, settings: Settings
-) -> None:
+def _run(into: Result, site: Site, model: Path, cores: int, settings: Settings) -> None:
     shutil.rmtree(site.root, ignore_errors=True)
     site.root.mkdir()
     bench = ModelBench(site, model, no_peers(site.root))
@@ -86,8 +91,7 @@ def on_cores(case: Case, cores: int) -> Case:
     """Return the same case, held to some of the cores that there are."""
     allowed = sorted(os.sched_getaffinity(0))[:cores]
     words = ["taskset", "-c", ",".join(map(str, allowed)), *case.command]
-    rest = {"keeps": case.keeps, "ends": case.ends}
-    return Case(named(case.name, cores), words, case.writes, **rest)
+    return replace(case, name=named(case.name, cores), command=words)
 
 
 def sha256_seconds(size: int = 256 << 20) -> float:
@@ -134,8 +138,8 @@ def _explained() -> list[str]:
     return [
         f"projected by Amdahl's law: a GB takes {FORMULA} seconds on n cores; c is the "
         "chain of SHA-256 through one file, for build and install",
-        "what lifts c: files side by side (each has a chain of its own), or a processor "
-        "that hashes faster; what lifts s: less work under Python's interpreter lock "
-        "(worker processes, or C that lets go of it)",
+        "what lifts c: files side by side (each has a chain of its own), or a "
+        "processor that hashes faster; what lifts s: less work under Python's "
+        "interpreter lock (worker processes, or C that lets go of it)",
         "projected figures leave out disks, memory bandwidth and the cap on workers",
     ]

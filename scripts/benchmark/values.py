@@ -110,7 +110,7 @@ class Result:
 
     def middle(self, name: str, what: str = "wall") -> float:
         """Return the median of what a case took."""
-        return median(getattr(run, what) for run in self.runs[name])
+        return float(median(getattr(run, what) for run in self.runs[name]))
 
     def compare(
         self,
@@ -134,9 +134,7 @@ class Result:
         """Divide what two cases took, round by round."""
         # A yardstick that ran less often than ours is compared with its own rounds.
         pairs = zip(self.runs[ours], self.runs[yardstick], strict=False)
-        return tuple(
-            getattr(a, what) / max(getattr(b, what), 1e-9) for a, b in pairs
-        )
+        return tuple(getattr(a, what) / max(getattr(b, what), 1e-9) for a, b in pairs)
 
     def judge(self, title: str, *values: float, **rest: Any) -> None:
         """Add something that was measured."""

@@ -62,9 +62,7 @@ def part_of(model: Path, folder: Path, shards: int) -> Path:
     return folder
 
 
-def _write_documents(
-    folder: Path, names: list[str], parts: list[list[Matrix]]
-) -> None:
+def _write_documents(folder: Path, names: list[str], parts: list[list[Matrix]]) -> None:
     places = {m.name: n for n, ms in zip(names, parts, strict=True) for m in ms}
     index = {"metadata": {}, "weight_map": places}
     config = {"architectures": ["LlamaForCausalLM"], "hidden_size": _WIDE}
@@ -78,8 +76,7 @@ def _matrices(count: int) -> Iterator[Matrix]:
     """Yield whole layers, and a matrix of embeddings for the rest."""
     per_layer = sum(rows * columns for rows, columns in _LAYER.values())
     layers, rest = divmod(count, per_layer)
-    # Whole groups of rows, which quantised forms need.
-    rows = max(1, rest // _WIDE // 128) * 128
+    rows = max(SHARDS, rest // _WIDE)
     yield Matrix("model.embed_tokens.weight", rows, _WIDE)
     for layer in range(layers):
         for name, (rows, columns) in _LAYER.items():
@@ -94,7 +91,9 @@ def _shards(matrices: list[Matrix], count: int) -> list[list[Matrix]]:
         least = sizes.index(min(sizes))
         shards[least].append(matrix)
         sizes[least] += matrix.rows * matrix.columns
-    return [shard or [Matrix(f"empty.{n}", 128, 8)] for n, shard in enumerate(shards)]
+    return [
+        shard or [Matrix(f"empty.{n}", 1, _NARROW)] for n, shard in enumerate(shards)
+    ]
 
 
 def _write_shard(path: Path, matrices: list[Matrix], form: Form, seed: int) -> None:
@@ -121,10 +120,10 @@ def _write_shard(path: Path, matrices: list[Matrix], form: Form, seed: int) -> N
 def _values(
     random: np.random.Generator, matrix: Matrix, *, plain: bool
 ) -> Iterator[Floats]:
-    """Yield float32 values, some groups of rows at a time; `plain`: one Gaussian."""
+    """Yield float32 values, some rows at a time; `plain`: one Gaussian."""
     whole = 0.02 if plain else 0.02 * random.lognormal(0, 0.5)
     by_column = random.lognormal(0, 0.2, matrix.columns).astype(np.float32)
-    step = max(1, _BLOCK // matrix.columns // 128) * 128
+    step = max(1, _BLOCK // matrix.columns)
     for start in range(0, matrix.rows, step):
         rows = min(step, matrix.rows - start)
         block = random.standard_normal((rows, matrix.columns), dtype=np.float32)
@@ -137,3 +136,11 @@ def _values(
         flat = block.reshape(-1)
         flat[random.integers(0, flat.size, flat.size // _OUTLIERS)] *= 8
         yield block
+
+
+def in_memory(dtype: str, size: int) -> bytes:
+    """Return about `size` bytes of one matrix, such as chunks are cut from."""
+    form = FORMS[dtype]
+    rows = max(1, int(size / form.bytes_each) // _WIDE)
+    values = _values(np.random.default_rng(1), Matrix("one", rows, _WIDE), plain=False)
+    return b"".join(form.stored(values))[:size]
