@@ -80,11 +80,12 @@ def _words(words: Sequence[str] | None) -> Sequence[str]:
 
 
 def _settings(args: argparse.Namespace) -> Settings:
-    args.keep.mkdir(parents=True, exist_ok=True)
-    args.work.mkdir(parents=True, exist_ok=True)
+    work, keep = args.work.absolute(), args.keep.absolute()
+    work.mkdir(parents=True, exist_ok=True)
+    keep.mkdir(parents=True, exist_ok=True)
     return Settings(
-        work=args.work / "work",
-        keep=args.keep,
+        work=work / "work",
+        keep=keep,
         python=args.python,
         rounds=args.rounds or (1 if args.quick else 3),
         warm=args.warm,
@@ -114,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--rounds", type=int, help="3 by default")
     add("--warm", action="store_true", help="keep what is read in the caches")
     add("--no-peers", action="store_true", help="without lmzip and modelferry")
-    disk = "a disk with room for six models; /dev/shm leaves the disk out"
+    disk = "a disk with room for four of the largest model; /dev/shm leaves disks out"
     add("--work", type=Path, default=keep, metavar="DIR", help=disk)
     keeps = "for inputs and results"
     add("--keep", type=Path, default=keep, metavar="DIR", help=keeps)

@@ -19,7 +19,11 @@ def write(form: str, files: Sequence[Path], into: Path | None) -> int:
     if not files:
         print("name the raw JSON files", file=sys.stderr)
         return 2
-    text = "\n".join(_lines(form, files))
+    try:
+        text = "\n".join(_lines(form, files))
+    except plan.NotMeasuredError as error:
+        print(error, file=sys.stderr)
+        return 2
     if into is None:
         print(text)
         return 0

