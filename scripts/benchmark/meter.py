@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import subprocess
 import tempfile
 import threading
@@ -40,9 +41,16 @@ def measure(command: Sequence[str], watched: Path) -> Run:
             start_new_session=True,
         )
         sampler = _Sampler(process.pid, watched)
-        code = process.wait()
-        wall = time.monotonic() - start
-        sampler.stop()
+        try:
+            code = process.wait()
+            wall = time.monotonic() - start
+        except BaseException:
+            # It has a session of its own, which Ctrl-C does not reach.
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
+        finally:
+            sampler.stop()
         after = _io()
         output.seek(0)
         said = output.read()
