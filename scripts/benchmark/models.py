@@ -72,8 +72,8 @@ class ModelBench:
         )
         if self.part:
             yield (
-                "zstd -19 gets the first chunks of the largest file, and its size is "
-                "compared with what these take in the bundle"
+                "zstd -19 gets the first chunks of the largest file, which it gives to "
+                "one core, and its size is compared with theirs in the bundle"
             )
         if self.whole and self.peers.versions:
             versions = (f"{n} {v}" for n, v in self.peers.versions.items())

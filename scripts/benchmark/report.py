@@ -9,14 +9,14 @@ from statistics import median
 from .values import Judged, Result, Run
 
 _JUDGED = ("what", "median", "from - to", "aim", "verdict", "CPU time")
-_TOOK = (
-    *("command", "s", "from - to", "CPU s", "MiB peak"),
-    *("read", "written", "from disk", "left", "extra disk"),
+_TOOK = ("command", "s", "from - to", "CPU s", "MiB peak")
+_MOVED = ("read", "written", "from disk", "left", "extra disk")
+_TOOK_NOTE = (
+    "seconds are medians; MiB peak: the most that its processes had together, sampled"
 )
-_EXPLAINED = (
-    "seconds are medians; MiB peak: the most that its processes had together; the last "
-    "five: bytes per byte of the input, pipes count in read and written, extra disk is "
-    "what lay there at most beyond what was left"
+_MOVED_NOTE = (
+    "the last five: bytes per byte of the input; pipes count in read and written, "
+    "extra disk is what lay there at most beyond what was left"
 )
 
 
@@ -67,7 +67,10 @@ def tables(result: Result) -> Iterator[Table]:
     yield Table(_JUDGED, [_judged_row(each) for each in result.judged], result.notes)
     if result.runs:
         rows = [_took_row(n, runs, result.plain) for n, runs in result.runs.items()]
-        yield Table(_TOOK, rows, [_EXPLAINED])
+        if result.plain:
+            yield Table((*_TOOK, *_MOVED), rows, [_TOOK_NOTE, _MOVED_NOTE])
+        else:
+            yield Table(_TOOK, rows, [_TOOK_NOTE])
 
 
 def text_of(table: Table) -> Iterator[str]:
@@ -109,21 +112,22 @@ def _judged_row(judged: Judged) -> tuple[str, ...]:
 
 
 def _took_row(name: str, runs: Sequence[Run], plain: int) -> tuple[str, ...]:
+    walls = [run.wall for run in runs]
+    spread = f"{min(walls):.2f} - {max(walls):.2f}" if len(walls) > 1 else ""
+    took = (
+        *(name, f"{median(walls):.2f}", spread),
+        f"{median(run.cpu for run in runs):.2f}",
+        f"{median(run.memory for run in runs) / 2**20:.0f}",
+    )
+    return took + _moved(runs, plain) if plain else took
+
+
+def _moved(runs: Sequence[Run], plain: int) -> tuple[str, ...]:
     def part(what: str) -> str:
         return f"{median(getattr(run, what) for run in runs) / plain:.2f}"
 
-    walls = [run.wall for run in runs]
-    spread = f"{min(walls):.2f} - {max(walls):.2f}" if len(walls) > 1 else ""
     extra = median(max(0, run.most_disk - run.disk) for run in runs) / plain
-    return (
-        name,
-        f"{median(walls):.2f}",
-        spread,
-        f"{median(run.cpu for run in runs):.2f}",
-        f"{median(run.memory for run in runs) / 2**20:.0f}",
-        *map(part, ("read", "written", "from_disk", "disk")),
-        f"{extra:.2f}",
-    )
+    return (*map(part, ("read", "written", "from_disk", "disk")), f"{extra:.2f}")
 
 
 def number(value: float) -> str:

@@ -52,7 +52,7 @@ ONCE = 1.01
 NO_EXTRA = 0.005
 """Of the model, what counts as no disk space."""
 
-PART = 32 << 20
+PART = 16 << 20
 """Bytes that are given to the slowest compressor."""
 
 MANY = 20_000
@@ -103,7 +103,7 @@ def _measured(suite: str, kind: str, size: int, settings: Settings) -> Result:
         stack.callback(shutil.rmtree, site.root, ignore_errors=True)
         bench.prepare()
         if whole:
-            _add_surroundings(bench, result, stack)
+            _add_surroundings(bench, result, settings, stack)
         rounds, say = settings.rounds, settings.say
         run_rounds(result, bench.cases, rounds, say, warm=settings.warm)
     result.figures = dict(bench.facts)
@@ -113,9 +113,13 @@ def _measured(suite: str, kind: str, size: int, settings: Settings) -> Result:
     return result
 
 
-def _add_surroundings(bench: ModelBench, result: Result, stack: ExitStack) -> None:
+def _add_surroundings(
+    bench: ModelBench, result: Result, settings: Settings, stack: ExitStack
+) -> None:
     """Give the slow medium, and a Hub for modelferry."""
     try:
+        if settings.warm:
+            raise NoThrottleError("with --warm, nothing is read from it")
         bench.throttle = stack.enter_context(held_to(MEDIUM, bench.work))
         result.notes.append(f"400 MB/s: {bench.throttle.about}, for both")
     except NoThrottleError as error:

@@ -41,7 +41,7 @@ def startup(settings: Settings) -> Iterator[Result]:
 
 
 def _starting(settings: Settings, root: Path) -> Result:
-    result = Result("startup", "with nothing to do, warm", 1 << 30)
+    result = Result("startup", "with nothing to do, warm", 0)
     isolated = [settings.python, "-I", "-B"]
     commands = {
         START: [*isolated, str(root / INSTALLER), "--help"],

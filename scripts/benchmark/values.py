@@ -91,8 +91,9 @@ class Judged:
 
 @dataclass
 class Result:
-    """What a suite has measured. `plain` is the number of bytes it was measured on.
+    """What a suite has measured.
 
+    `plain` is the number of bytes it was measured on, 0 where they do not matter.
     `figures` are numbers that other tables are made from, by name.
     """
 
