@@ -1,4 +1,4 @@
-"""What a site decides, on a real engine: its settings in force, its secrets in place."""
+"""What a site decides, on a real engine: settings in force, secrets in place."""
 
 from __future__ import annotations
 

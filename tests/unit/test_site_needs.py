@@ -149,7 +149,21 @@ anything = st.recursive(
         st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(
-                ["name", "service", "image", "files", "command", "ports", "environment", "deploy", "resources", "reservations", "devices", "gpus", "runtime"]
+                [
+                    "name",
+                    "service",
+                    "image",
+                    "files",
+                    "command",
+                    "ports",
+                    "environment",
+                    "deploy",
+                    "resources",
+                    "reservations",
+                    "devices",
+                    "gpus",
+                    "runtime",
+                ]
             ),
             inner,
             max_size=4,
