@@ -19,17 +19,12 @@ import zstandard
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from strangers_settings import check_site, need
 
 CHUNK = 8 << 20
 OUTER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}(?<!\.)\Z")
 Files = dict[str, tuple[Path, int, int]]
 """Where each file lies: in which file on disk, from where, how many bytes."""
-
-
-def need(condition: object, what: str) -> None:
-    """Refuse the bundle unless the condition holds."""
-    if not condition:
-        raise ValueError(what)
 
 
 def digest(data: bytes) -> str:
@@ -291,10 +286,11 @@ class Bundle:
         sums = whole(self.files, "SHA256SUMS", 4 << 20)
         check_signed(self.files, sums, trusted)
         self.sums = parse_sums(sums)
-        self.manifest = load(self.document("manifest.json", 256 << 20))
+        self.manifest = load(self.document("manifest.json", 256 << 20), "settings")
         self.index = load(self.document("index.json", 1 << 30), "base", "parity")
         need(self.manifest["type"] == "sealift-bundle", "type")
         check_places(self.index)
+        check_site(self.manifest)
         self.contents = {c["digest"]: c for c in self.index["contents"]}
         packs = {pack["name"] for pack in self.index["packs"]}
         need(packs == {n for n in self.sums if n.endswith(".pack")}, "packs")

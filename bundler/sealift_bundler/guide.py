@@ -191,16 +191,16 @@ The stack leaves this to the host. What is not set has the default:
 
 {lines}
 {must}
-`settings {name}` shows them with their values, `settings {name} --set NAME=VALUE` changes
-one; they stand in `/etc/sealift/sites/{name}.yaml` and survive upgrades. Secrets stay on
-the host, in `/etc/sealift/secrets/{name}`.
+`settings {name}` shows them with their values, `settings {name} --set NAME=VALUE`
+changes one; they stand in `/etc/sealift/sites/{name}.yaml` and survive upgrades.
+Secrets stay on the host, in `/etc/sealift/secrets/{name}`.
 """
 
 _MUST = """
 Before the first start:
 
-    python3 -I -B /var/lib/sealift/current/{name}/sealift-installer.pyz settings {name} \\
-        {options}
+    python3 -I -B /var/lib/sealift/current/{name}/sealift-installer.pyz \\
+        settings {name} {options}
 """
 
 _START = """

@@ -24,7 +24,9 @@ from sealift_bundler.hygiene.services import services_advice
 from sealift_bundler.init_template import template_files, template_names
 from sealift_bundler.insides.needs import ImageConfig
 from sealift_bundler.pack_stack import load_stack
+from sealift_bundler.serving.services import services_needs
 from sealift_bundler.spec_load import load_spec
+from sealift_manifests.serving.words import resolved
 from stand_ins import MODELS, import_stand_in
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -94,10 +96,47 @@ def test_every_service_is_bounded_and_kept_to_itself(template, folder):
         assert {"max-size", "max-file"} <= set(options), name
         assert service["security_opt"] == ["no-new-privileges:true"], name
         for port in service.get("ports", []):
-            assert port.startswith("127.0.0.1:"), name
+            assert str(resolved(port)).startswith("127.0.0.1:"), name
         if name != "audit":
             assert service["deploy"]["resources"]["limits"]["memory"], name
             assert service["restart"] == "unless-stopped", name
+
+
+def test_every_template_leaves_port_address_and_logs_to_the_host(folder):
+    spec = load_spec(folder / "sealift.yaml")
+
+    settings = {setting.name: setting for setting in spec.open_to_sites().settings}
+
+    assert {"PORT", "ADDRESS", "LOG_SIZE", "GPUS", "MEMORY"} <= set(settings)
+    assert settings["ADDRESS"].default == "127.0.0.1"
+    assert all(each.help and each.default for each in settings.values())
+
+
+@pytest.mark.parametrize("template", ["vllm", "llama-cpp"])
+def test_a_template_shows_how_to_demand_a_key_of_clients(template, tmp_path):
+    folder = making.write_files(tmp_path / "acme", template_files(template, "acme"))
+    for file in ("sealift.yaml", "compose.yaml"):
+        path = folder / file
+        text = path.read_text()
+        if template == "vllm":
+            text = text.replace("    entrypoint: [vllm, serve]\n", "")
+        for words in ("secrets:", "  api-key:", "- --api-key", "- /run/secrets/"):
+            text = text.replace(f"# {words}", words)
+        for words in ("entrypoint:", "  - sh", "  - -c", "  - 'VLLM"):
+            text = text.replace(f"# {words}", words)
+        path.write_text(text)
+
+    stack = load_stack(load_spec(folder / "sealift.yaml"))
+
+    assert stack is not None
+    assert [secret.label for secret in stack.site.secrets] == ["api-key"]
+    (needs,) = services_needs(
+        stack, {"server": ImageConfig({}, ("/app/llama-server",))}
+    )
+    assert (needs.server, needs.max_model_len) == (
+        {"vllm": "vllm", "llama-cpp": "llama.cpp"}[template],
+        16384,
+    )
 
 
 def test_no_template_can_mean_another_image_tomorrow(folder):
@@ -132,13 +171,13 @@ def test_a_template_that_is_not_there_and_a_wrong_name_are_refused(tmp_path):
 
 @dataclass(frozen=True)
 class Served:
-    """A stack that was installed and started: its ports on this machine."""
+    """A stack that was installed and started: the port that it publishes here."""
 
     host: Host
-    ports: dict[str, int]
+    port: int
 
-    def get(self, service: str, path: str) -> bytes:
-        url = f"http://127.0.0.1:{self.ports[service]}{path}"
+    def get(self, path: str) -> bytes:
+        url = f"http://127.0.0.1:{self.port}{path}"
         with urllib.request.urlopen(url, timeout=10) as answer:
             return bytes(answer.read())
 
@@ -152,13 +191,15 @@ def serve(
 
     def started(template: str) -> Served:
         folder = making.write_files(tmp_path / "spec", template_files(template, name))
-        ports = _fit_to_this_machine(folder, tmp_path / "host/state")
+        _fit_to_this_machine(folder, tmp_path / "host/state")
         spec = _with_stand_ins(folder, engine, name)
         bundle = making.build(spec, key, tmp_path / "out")
         host = Host(tmp_path / "host", bundle / making.PYZ)
-        host.run("install", bundle, "--key", key.public).expect(0)
+        port = hosts.free_port()
+        given = ("--set", f"PORT={port}")
+        host.run("install", bundle, "--key", key.public, *given).expect(0)
         host.run("start", "--wait", "60").expect(0, f"{name} is up")
-        return Served(host, ports)
+        return Served(host, port)
 
     try:
         yield started
@@ -166,30 +207,26 @@ def serve(
         making.clear_engine(engine, name)
 
 
-def _fit_to_this_machine(folder: Path, state: Path) -> dict[str, int]:
-    """Take the GPUs out, look at health more often, publish free ports, move the state.
+def _fit_to_this_machine(folder: Path, state: Path) -> None:
+    """Take the GPUs out, look at health more often, move the state.
 
     The reservation of a GPU cannot be met here; everything else stays.
     """
     value = compose_of(folder)
-    ports = {}
-    for name, service in value["services"].items():
+    for service in value["services"].values():
         service.get("deploy", {}).get("resources", {}).pop("reservations", None)
         if "healthcheck" in service:
             service["healthcheck"]["interval"] = "1s"
-        for number, port in enumerate(service.get("ports", [])):
-            ports[name] = hosts.free_port()
-            inside = port.rpartition(":")[2]
-            service["ports"][number] = f"127.0.0.1:{ports[name]}:{inside}"
         for number, mount in enumerate(service.get("volumes", [])):
             service["volumes"][number] = mount.replace("/var/lib/sealift", str(state))
         service["stop_grace_period"] = "1s"
     (folder / "compose.yaml").write_text(yaml.safe_dump(value, sort_keys=False))
-    return ports
 
 
 def _with_stand_ins(folder: Path, engine: hosts.Engine, name: str) -> Path:
-    spec = yaml.safe_load((folder / "sealift.yaml").read_bytes())
+    text = (folder / "sealift.yaml").read_text()
+    spec = yaml.load(text, yaml.BaseLoader)
+    left = (folder / "compose.yaml").read_text()
     services = compose_of(folder)["services"]
     for service, held in services.items():
         if service == "audit":
@@ -213,6 +250,7 @@ def _with_stand_ins(folder: Path, engine: hosts.Engine, name: str) -> Path:
         models=spec.get("models", {}),
         images=spec["images"],
         stack=spec["stack"],
+        settings={k: v for k, v in spec["settings"].items() if f"${{{k}:" in left},
     )
 
 
@@ -232,23 +270,23 @@ def _base_of_busybox(context: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("template", "service", "path", "answer"),
+    ("template", "path", "answer"),
     [
-        ("vllm", "vllm", "/v1/models", MODELS),
-        ("tgi", "tgi", "/health", b"ok"),
-        ("llama-cpp", "llama", "/v1/models", MODELS),
-        ("ollama", "ollama", "/api/tags", b'{"models": []}'),
-        ("rag", "webui", "/health", b"ok"),
-        ("sidecar", "vllm", "/v1/models", MODELS),
+        ("vllm", "/v1/models", MODELS),
+        ("tgi", "/health", b"ok"),
+        ("llama-cpp", "/v1/models", MODELS),
+        ("ollama", "/api/tags", b'{"models": []}'),
+        ("rag", "/health", b"ok"),
+        ("sidecar", "/v1/models", MODELS),
     ],
 )
 @pytest.mark.slow
 def test_a_stack_of_a_template_is_bundled_installed_started_and_answers(
-    serve, template, service, path, answer
+    serve, template, path, answer
 ):
     served = serve(template)
 
-    assert served.get(service, path) == answer
+    assert served.get(path) == answer
 
 
 @pytest.mark.slow

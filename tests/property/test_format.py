@@ -34,6 +34,7 @@ from sealift_manifests.model_entries import (
     ModelSource,
 )
 from sealift_manifests.paths import check_inner_path, check_inner_paths
+from sealift_manifests.settings import Secret, Setting
 from sealift_manifests.stack_entries import Service, StackEntry
 from sealift_manifests.trees import layout_tree
 
@@ -115,6 +116,16 @@ def images(draw: Any, name: str, platform: str) -> ImageEntry:
     )
 
 
+sites = st.sampled_from(
+    [
+        ((), ()),
+        ((Setting("PORT", "port", "8000", help="of \u00dc"),), ()),
+        ((Setting("MODE", "choice", choices=("a", "b")),), (Secret("key", 32),)),
+        ((), (Secret("token"),)),
+    ]
+)
+
+
 @st.composite
 def manifests(draw: Any) -> Manifest:
     platform = draw(st.sampled_from(PLATFORMS))
@@ -125,7 +136,8 @@ def manifests(draw: Any) -> Manifest:
         held = draw(path_sets)
         files = tuple(FileEntry(path, draw(sizes), draw(digests)) for path in held)
         service = Service("web", image_names[0], tuple(model_names))
-        stack = StackEntry(held[0], files, (service,))
+        settings, secrets = draw(sites)
+        stack = StackEntry(held[0], files, (service,), {}, settings, secrets)
     return Manifest(
         format=1,
         type=BUNDLE_TYPE,
@@ -138,6 +150,7 @@ def manifests(draw: Any) -> Manifest:
         models=tuple(draw(models(name)) for name in model_names),
         images=tuple(draw(images(name, platform)) for name in image_names),
         stack=stack,
+        features=("settings",) if stack and stack.leaves_open else (),
         facts=draw(facts),
     )
 

@@ -16,11 +16,13 @@ from pathlib import Path
 
 import pytest
 import strangers_reader as stranger
+import strangers_settings
 from cryptography.exceptions import InvalidSignature
 from making import Key, a_key, build, flip, model_files, noise, resign, weights_spec
 from sealift_bundler.target import open_target
 from sealift_manifests import digests, image_entries, model, model_entries, sums
 from sealift_manifests import index as index_module
+from sealift_manifests import settings as site_settings
 from sealift_manifests.bundle import MAX_SMALL_FILE, open_bundle
 from sealift_manifests.codecs import CODECS
 from sealift_manifests.errors import SignatureError
@@ -215,9 +217,13 @@ def test_neither_reader_looks_at_more_signatures_than_the_limit(tmp_path):
 
 
 def test_the_stranger_knows_none_of_our_code():
-    tree = ast.parse(Path(stranger.__file__).read_text())
+    trees = [
+        ast.parse(Path(part.__file__).read_text())
+        for part in (stranger, strangers_settings)
+    ]
     imported = {
         name
+        for tree in trees
         for node in ast.walk(tree)
         if isinstance(node, (ast.Import, ast.ImportFrom))
         for name in (
@@ -228,13 +234,17 @@ def test_the_stranger_knows_none_of_our_code():
     }
 
     foreign = {name.split(".")[0] for name in imported} - set(sys.stdlib_module_names)
-    assert foreign == {"zstandard", "cryptography"}
+    assert foreign == {"zstandard", "cryptography", "strangers_settings"}
+
+
+NOT_CARRIED = ("Chosen", "SettingFault")
+"""Records beside those of a manifest that only say something of a host."""
 
 
 def records() -> Iterator[tuple[str, str, bool]]:
     """Yield record, field and whether it is optional, for every part of a manifest."""
-    for name, kind in vars(model).items():
-        if dataclasses.is_dataclass(kind):
+    for name, kind in {**vars(model), **vars(site_settings)}.items():
+        if dataclasses.is_dataclass(kind) and name not in NOT_CARRIED:
             for field in dataclasses.fields(kind):
                 required = (
                     field.default is dataclasses.MISSING
@@ -255,6 +265,8 @@ TITLES = {
     "StackEntry": "Stack",
     "FileEntry": "Model file",
     "Service": "Service",
+    "Setting": "Setting",
+    "Secret": "Secret",
     "Pack": "Pack",
     "Chunk": "Chunk",
     "Content": "Content",
@@ -304,6 +316,9 @@ def test_every_known_word_and_number_is_documented():
         *image_entries.LAYER_TYPES,
         *image_entries.MANIFEST_TYPES,
         *image_entries.CONFIG_TYPES,
+        *(f"| `{kind}` |" for kind in site_settings.TYPES),
+        site_settings.SECRETS_VARIABLE,
+        site_settings.STAMP_VARIABLE,
         model.BUNDLE_TYPE,
         NAMESPACE,
     ]

@@ -12,7 +12,7 @@ import re
 import shlex
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
-from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Tuple
 
 from sealift_manifests.preflight.needs import ALL
 from sealift_manifests.serving.words import Options, Word
@@ -88,7 +88,10 @@ def server_of(words: Sequence[Word]) -> str:
 
 
 def plain_words(words: Sequence[Word]) -> Tuple[Word, ...]:
-    """Return the words, with those of a script given to a shell by `-c`."""
+    """Return the words, with those of a script given to a shell by `-c`.
+
+    What stands after the script is its name and then its arguments, "$@".
+    """
     for number, word in enumerate(words[:-1]):
         if posixpath.basename(word or "") in _SHELLS:
             flag, script = words[number + 1], words[number + 2 : number + 3]
@@ -97,8 +100,16 @@ def plain_words(words: Sequence[Word]) -> Tuple[Word, ...]:
                     found = shlex.split(script[0] or "", comments=True)
                 except ValueError:
                     return (None,)
-                return (*words[:number], *found)
+                return (*words[:number], *_with_arguments(found, words[number + 4 :]))
     return tuple(words)
+
+
+def _with_arguments(script: Sequence[str], arguments: Sequence[Word]) -> Iterator[Word]:
+    for word in script:
+        if word == "$@":
+            yield from arguments
+        else:
+            yield word
 
 
 def sizing(server: str, started: Started) -> Dict[str, Any]:
