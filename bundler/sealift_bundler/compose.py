@@ -98,7 +98,8 @@ def parse_stack(
     paths = [path] if isinstance(path, Path) else path
     source = read_stack(paths, profiles)
     document = source.document
-    check = StackCheck(paths[0].absolute().parent, references, models)
+    directory = paths[0].absolute().parent
+    check = StackCheck(directory, references, models, left_out=source.left_out)
     check.run(document.value)
     faults = [*source.faults, *check.faults]
     if faults:
@@ -136,7 +137,7 @@ def render_stack(
         name: _service(stack, service, loaded[stack.images[name]])
         for name, service in value["services"].items()
     }
-    value["volumes"] = _volumes(stack, value.get("volumes") or {}, volumes)
+    value[Plain("volumes")] = _volumes(stack, value.get("volumes") or {}, volumes)
     if not value["volumes"]:
         del value["volumes"]
     heading = (

@@ -98,7 +98,12 @@ class StackCheck:
     """Goes through a Compose file once and collects what it finds."""
 
     def __init__(
-        self, directory: Path, references: Mapping[str, str], models: Collection[str]
+        self,
+        directory: Path,
+        references: Mapping[str, str],
+        models: Collection[str],
+        *,
+        left_out: Collection[str] = (),
     ) -> None:
         self.faults: list[Fault] = []
         self.images: dict[str, str] = {}
@@ -110,6 +115,7 @@ class StackCheck:
         self._models = frozenset(models)
         self._declared: Mapping[str, Any] = {}
         self._services: Collection[str] = ()
+        self._left_out = left_out
 
     def run(self, value: Any) -> None:
         """Check a whole file."""
@@ -153,7 +159,7 @@ class StackCheck:
                 models.add(model)
         self.models[name] = tuple(sorted(models))
         for other in service.get("depends_on") or ():
-            if other not in self._services:
+            if other not in self._services and other not in self._left_out:
                 self._say(
                     (*place, "depends_on"),
                     f"{other!r} is no service of this file: it would never start",
@@ -189,7 +195,7 @@ class StackCheck:
         self._say(
             (*place, "image") if written else place,
             f"{'image ' + repr(str(written)) if written else 'has no image; it'} must "
-            f"be one of the spec's; {image_hint(name, written, self._references)}"
+            f"be one of the spec's; {image_hint(name, service, self._references)}"
             f"allowed: {known}",
         )
 
