@@ -1,7 +1,7 @@
 """Compose files as people write them, and what Sealift makes of each.
 
-A case is a directory of `compose_corpus`: a spec, its Compose files, `expected.json` with
-what is collected, refused and advised, and `expected.yaml`, the stack that travels.
+A case is a directory of `compose_corpus`: a spec, its Compose files, `expected.json`
+with what is collected, refused and advised, and `expected.yaml`, the stack that travels.
 `python tests/corpus.py` writes what is expected anew; read the difference.
 """
 
@@ -33,7 +33,7 @@ _ENTRYPOINTS = {
     "huggingface/text-generation-inference": ("text-generation-launcher",),
     "ggml-org/llama.cpp": ("/app/llama-server",),
 }
-"""What the images of these repositories start; the rest start something of their own."""
+"""What the images of these repositories start; others start something of their own."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,12 @@ _TEXTS = ("annotations", "environment", "labels", "sysctls")
 
 def for_older_compose(service: Mapping[str, Any]) -> dict[str, Any]:
     """Return a service that both lines of Compose take, as far as that is possible."""
-    kept = {key: held for key, held in service.items() if key not in _OF_SERVICES}
+    kept = {
+        key: held
+        for key, held in service.items()
+        # A key without a value is as if it were not there, but not to 1.29.
+        if key not in _OF_SERVICES and held is not None
+    }
     needed = kept.get("depends_on")
     if isinstance(needed, Mapping):
         kept["depends_on"] = {
