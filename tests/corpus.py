@@ -1,7 +1,7 @@
 """Compose files as people write them, and what Sealift makes of each.
 
 A case is a directory of `compose_corpus`: a spec, its Compose files, `expected.json`
-with what is collected, refused and advised, and `expected.yaml`, the stack that travels.
+with what is collected, refused and advised, and `expected.yaml`, which travels.
 `python tests/corpus.py` writes what is expected anew; read the difference.
 """
 
