@@ -105,7 +105,9 @@ def parse_stack(
     left_open = [setting.name for setting in site.settings]
     source = read_stack(paths, profiles, left_open)
     document = source.document
-    check = StackCheck(paths[0].absolute().parent, references, models, site)
+    directory = paths[0].absolute().parent
+    left_out = source.left_out
+    check = StackCheck(directory, references, models, site, left_out=left_out)
     check.run(document.value)
     faults = [*source.faults, *check.faults]
     if faults:
@@ -144,7 +146,7 @@ def render_stack(
         name: _service(stack, service, loaded[stack.images[name]])
         for name, service in value["services"].items()
     }
-    value["volumes"] = _volumes(stack, value.get("volumes") or {}, volumes)
+    value[Plain("volumes")] = _volumes(stack, value.get("volumes") or {}, volumes)
     if not value["volumes"]:
         del value["volumes"]
     value = with_secrets(value, stack.site)

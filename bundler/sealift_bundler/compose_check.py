@@ -106,6 +106,8 @@ class StackCheck:
         references: Mapping[str, str],
         models: Collection[str],
         site: SiteSpec = NOTHING_OPEN,
+        *,
+        left_out: Collection[str] = (),
     ) -> None:
         self.faults: list[Fault] = []
         self.images: dict[str, str] = {}
@@ -119,6 +121,7 @@ class StackCheck:
         self._services: Collection[str] = ()
         self._site = SiteCheck(site)
         self._carried = {secret.label for secret in site.secrets}
+        self._left_out = left_out
 
     def run(self, value: Any) -> None:
         """Check a whole file."""
@@ -163,7 +166,7 @@ class StackCheck:
                 models.add(model)
         self.models[name] = tuple(sorted(models))
         for other in service.get("depends_on") or ():
-            if other not in self._services:
+            if other not in self._services and other not in self._left_out:
                 self._say(
                     (*place, "depends_on"),
                     f"{other!r} is no service of this file: it would never start",
@@ -199,7 +202,7 @@ class StackCheck:
         self._say(
             (*place, "image") if written else place,
             f"{'image ' + repr(str(written)) if written else 'has no image; it'} must "
-            f"be one of the spec's; {image_hint(name, written, self._references)}"
+            f"be one of the spec's; {image_hint(name, service, self._references)}"
             f"allowed: {known}",
         )
 

@@ -200,7 +200,7 @@ A = "services: {a: {image: web, %s}}"
         ("services: {a: {image: redis:7}}", "allowed: server (vllm/vllm-openai"),
         ("services: {a: {image: 'web:1.0@" + DIGEST + "'}}", "must be one of"),
         ("services: {a: {image: 'web:${T:-2.0}'}}", "write `image: web`"),
-        ("services: {a: {image: redis}}", 'write images: {a: {pull: "redis:TAG"}}'),
+        ("services: {a: {image: redis}}", 'images: {a: {pull: "redis:TAG"}}'),
         ("services: {other: {build: .}}", "images.other.build"),
         (A % "volumes: [chta:/m]", "did you mean chat?"),
         (A % "volumes: [chat:/m:rw]", "leave out rw"),

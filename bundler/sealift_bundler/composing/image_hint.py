@@ -8,8 +8,11 @@ from typing import Any
 from sealift_manifests.references import ImageReference, read_reference
 
 
-def image_hint(service: str, written: Any, references: Mapping[str, str]) -> str:
+def image_hint(
+    name: str, service: Mapping[str, Any], references: Mapping[str, str]
+) -> str:
     """Return the line that would do, and "; "; nothing where there is none to tell."""
+    written = service.get("image")
     found = _read(written)
     if found is None:
         return ""
@@ -17,14 +20,18 @@ def image_hint(service: str, written: Any, references: Mapping[str, str]) -> str
         known = read_reference(reference)
         if (known.registry, known.repository) == (found.registry, found.repository):
             return f"the spec has {reference}: write `image: {key}`; "
-    name = found.familiar
-    if found.is_latest:
-        bare = name.removesuffix(":latest")
-        name = f"{bare}:TAG"
-        loose = f"and {written} can mean another image tomorrow; "
-    else:
-        loose = ""
-    return f'{loose}to carry it, write images: {{{service}: {{pull: "{name}"}}}}; '
+    if service.get("build"):
+        return (
+            f"to carry it, build it in the spec (images.{name}.build) and say `image: "
+            f"{name}` here; "
+        )
+    if not found.is_latest:
+        return f'to carry it, write images: {{{name}: {{pull: "{found}"}}}}; '
+    pin = f"{found.familiar.removesuffix(':latest')}:TAG"
+    return (
+        f'to carry it, write images: {{{name}: {{pull: "{pin}"}}}}, with the tag of '
+        "a version: without one it can mean another image tomorrow; "
+    )
 
 
 def _read(written: Any) -> ImageReference | None:

@@ -100,12 +100,12 @@ def _missed(
         needed = service.get("depends_on") if isinstance(service, Mapping) else None
         for other in needed if isinstance(needed, list | Mapping) else ():
             if other in out:
-                choice = " or ".join(sorted(of_each[other]))
+                choice = ", ".join(sorted(of_each[other]))
                 yield Fault(
                     ("services", name, "depends_on"),
                     f"{other!r} is left out, since the spec takes none of its "
-                    f"profiles; write `profiles: [{choice}]` into the spec, or "
-                    "`required: false` here",
+                    f"profiles ({choice}); name one under `profiles:` in the spec, or "
+                    "write `required: false` here",
                 )
 
 
