@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from mmap import mmap
 
 from sealift_manifests.digests import Buffer
 from sealift_manifests.index import MAX_CHUNK
+from sealift_manifests.parallel import large_buffer
 
 from sealift_bundler.chunking import Piece
 
@@ -19,12 +21,12 @@ class Buffers:
     """Lends memory for pieces. For one thread."""
 
     def __init__(self) -> None:
-        self._free: list[bytearray] = []
-        self._lent: dict[int, bytearray] = {}
+        self._free: list[mmap] = []
+        self._lent: dict[int, mmap] = {}
 
     def take(self, size: int) -> memoryview:
         """Return `size` bytes, at most those of a chunk."""
-        buffer = self._free.pop() if self._free else bytearray(MAX_CHUNK)
+        buffer = self._free.pop() if self._free else large_buffer(MAX_CHUNK)
         view = memoryview(buffer)[:size]
         self._lent[id(view)] = buffer
         return view
