@@ -18,7 +18,7 @@ from sealift_bundler.chunking import Piece
 
 
 class Buffers:
-    """Lends memory for pieces. For one thread."""
+    """Lends memory of the size of a chunk. For several threads."""
 
     def __init__(self) -> None:
         self._free: list[mmap] = []
@@ -26,14 +26,16 @@ class Buffers:
 
     def take(self, size: int) -> memoryview:
         """Return `size` bytes, at most those of a chunk."""
-        buffer = self._free.pop() if self._free else large_buffer(MAX_CHUNK)
-        view = memoryview(buffer)[:size]
-        self._lent[id(view)] = buffer
-        return view
+        try:
+            buffer = self._free.pop()
+        except IndexError:
+            buffer = large_buffer(MAX_CHUNK)
+        self._lent[id(buffer)] = buffer
+        return memoryview(buffer)[:size]
 
     def give_back(self, view: Buffer) -> None:
-        """Let memory be used again; does nothing if it did not come from here."""
-        buffer = self._lent.pop(id(view), None)
+        """Let the memory behind a view be used again, if it came from here."""
+        buffer = self._lent.pop(id(memoryview(view).obj), None)
         if buffer is not None:
             self._free.append(buffer)
 
