@@ -7,6 +7,7 @@ are laid out is said in `sealift_manifests.codecs`; cutting files is `chunking`.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from sealift_manifests.codecs import (
 from sealift_manifests.digests import Buffer
 from sealift_manifests.parallel import Scratch
 
+# Nothing here multiplies matrices; threads for that would be started on import.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 try:
     _numpy: Any = import_module("numpy")
 except ImportError:

@@ -23,7 +23,8 @@ from sealift_manifests.parallel import core_count
 
 from sealift_bundler.encode import encode
 from sealift_bundler.inorder import InOrder
-from sealift_bundler.packs import MAX_PART_SIZE, Measured, Packs, Resumed
+from sealift_bundler.packs import Measured, Packs, Resumed
+from sealift_bundler.part_size import MAX_PART_SIZE
 from sealift_bundler.reading import Buffers
 from sealift_bundler.target import Target
 
