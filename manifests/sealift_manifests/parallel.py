@@ -7,12 +7,14 @@ for a moment is used again, so memory stays constant.
 
 from __future__ import annotations
 
+import gc
 import mmap
 import os
 import threading
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Callable, Deque, Generator, Iterable, TypeVar, Union
+from contextlib import contextmanager
+from typing import Callable, Deque, Generator, Iterable, Iterator, TypeVar, Union
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -81,3 +83,18 @@ class Scratch(threading.local):
         if len(self._kept) < size:
             self._kept = memoryview(large_buffer(size))
         return self._kept[:size]
+
+
+@contextmanager
+def no_collecting() -> Iterator[None]:
+    """Let the collector of cycles rest: while very many values without any are made.
+
+    It would look at all of them again and again, which takes as long as making them.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
