@@ -6,20 +6,22 @@ import subprocess
 import sys
 
 import pytest
+from sealift_installer.cli import COMMANDS, main
 
 SLOW = ("docker", "huggingface_hub", "numpy", "requests", "sealift_bundler.spec")
-LOADED = (
-    "import sys\n"
-    "from sealift_bundler.cli import main\n"
-    "try:\n"
-    "    main()\n"
-    "finally:\n"
-    "    print('loaded:', *sorted(set(sys.argv[0].split()) & set(sys.modules)))\n"
-)
+PROGRAM = """
+import sys
+sys.argv[1:] = {words}
+from {package}.cli import main
+try:
+    main()
+finally:
+    print("loaded:", *sys.modules)
+"""
 
 
-def slow_imports(*words: str) -> list[str]:
-    program = f"import sys; sys.argv = [{' '.join(SLOW)!r}, *{list(words)!r}]\n{LOADED}"
+def loaded(package: str, *words: str) -> list[str]:
+    program = PROGRAM.format(package=package, words=list(words))
     run = subprocess.run(
         [sys.executable, "-c", program],
         env={"PYTHONPATH": ":".join(sys.path)},
@@ -28,6 +30,10 @@ def slow_imports(*words: str) -> list[str]:
         check=True,
     )
     return run.stdout.splitlines()[-1].split()[1:]
+
+
+def slow_imports(*words: str) -> list[str]:
+    return sorted(set(loaded("sealift_bundler", *words)) & set(SLOW))
 
 
 @pytest.mark.parametrize(
@@ -50,3 +56,20 @@ def test_a_build_imports_no_client_of_the_hub_or_an_engine_before_it_needs_one()
 
     assert "sealift_bundler.spec" in found
     assert not {"docker", "huggingface_hub"} & set(found)
+
+
+def test_the_installer_imports_the_command_that_is_named():
+    found = loaded("sealift_installer", "verify", "--help")
+
+    assert "sealift_installer.commands.verify" in found
+    assert "sealift_installer.commands.install" not in found
+    assert "sealift_manifests.preflight.check" not in found
+
+
+@pytest.mark.parametrize("words", [["--help"], ["nonsense"]])
+def test_the_installer_tells_all_commands_when_none_is_named(words, capsys):
+    with pytest.raises(SystemExit):
+        main(words)
+
+    told = capsys.readouterr()
+    assert all(command in told.out + told.err for command in COMMANDS)
