@@ -70,7 +70,16 @@ def debian13_tar() -> Path:
             unwanted = ("./dev/*", "./var/lib/apt/lists/*", "./var/cache/apt/*")
             leave_out = [f"--exclude={path}" for path in unwanted]
             plain = ["--sort=name", "--mtime=@0", "--numeric-owner"]
-            command = ["tar", "-C", str(root), *plain, *leave_out, "-cf", str(partial), "."]
+            command = [
+                "tar",
+                "-C",
+                str(root),
+                *plain,
+                *leave_out,
+                "-cf",
+                str(partial),
+                ".",
+            ]
             subprocess.run(command, check=True)
 
     return _kept("debian-13.tar", make)
