@@ -28,7 +28,10 @@ def load_stack(spec: Spec) -> Stack | None:
         spec.stack, spec.references(), spec.models, spec.open_to_sites()
     )
     sources = {stack.where: spec.stack, **stack.files}
-    check_stack({path: source.read_bytes() for path, source in sources.items()})
+    texts = {path: source.read_bytes() for path, source in sources.items()}
+    # Defaults come from the spec, which does not travel; they do.
+    settings = {f"settings.{s.name}": s.default or "" for s in stack.site.settings}
+    check_stack(texts | {name: text.encode() for name, text in settings.items()})
     return stack
 
 
