@@ -32,7 +32,10 @@ def load_stack(spec: Spec) -> Stack | None:
         profiles=spec.profiles,
     )
     files = {path: source.read_bytes() for path, source in stack.files.items()}
-    check_stack({**stack.texts, **files})
+    # Defaults come from the spec, which does not travel; they do.
+    settings = {f"settings.{s.name}": s.default or "" for s in stack.site.settings}
+    defaults = {name: text.encode() for name, text in settings.items()}
+    check_stack({**stack.texts, **files, **defaults})
     return stack
 
 

@@ -16,6 +16,7 @@ import pytest
 import strangers_reader
 from engines import SHELL, busybox_layer, unique
 from making import PYZ, Host, Key, Outcome
+from terminals import Terminal
 
 SETTINGS: dict[str, Any] = {
     "PORT": {"type": "port", "help": "the port of the page"},
@@ -145,10 +146,27 @@ def test_a_site_decides_keeps_it_over_an_upgrade_and_is_told_what_is_new(
     assert "MOTTO=to be it's own" in page(other)
     assert page(other, "seen.txt") == f"{key}brought-by-a-person"
     status = host.run("status", "--json").expect(0).facts["bundles"][0]
+    assert status["served_with"]["MOTTO"] == "to be it's own"
+
+    ledger = (host.state / "ledger.jsonl").read_text()
+    for said in (ledger, started.said, json.dumps(status), told.said):
+        assert key not in said
+        assert "brought-by-a-person" not in said
+
+
+def test_the_values_served_with_are_told_and_a_rollback_has_the_same_file(
+    host, bundles, token
+):
+    port = free_port()
+    install(host, bundles, bundles.first)
+    install(host, bundles, bundles.second, "--set", f"PORT={port}")
+    host.run("settings", "--secret", f"token={token}").expect(0)
+    host.run("start", "--wait", "60").expect(0)
+    status = host.run("status", "--json").expect(0).facts["bundles"][0]
     assert status["served_with"] == {
         "CONTEXT": "4096",
         "MOTTO": "to be it's own",
-        "PORT": str(other),
+        "PORT": str(port),
     }
     host.run("settings", "--set", "CONTEXT=512").expect(0, "CONTEXT = 512", "NEW")
     host.run("status").expect(0, "changed     CONTEXT = 512, once `start` applies it")
@@ -156,13 +174,8 @@ def test_a_site_decides_keeps_it_over_an_upgrade_and_is_told_what_is_new(
     # Back, with the same file: the new setting means nothing to the old release.
     host.run("settings", "--set", "MOTTO=x").expect(0)
     host.run("rollback", "--start", "--wait", "60").expect(0, "is up")
-    assert "CONTEXT=512" in page(other)
+    assert "CONTEXT=512" in page(port)
     host.run("settings").expect(0, "unknown   MOTTO: is no setting")
-
-    ledger = (host.state / "ledger.jsonl").read_text()
-    for said in (ledger, started.said, json.dumps(status), told.said):
-        assert key not in said
-        assert "brought-by-a-person" not in said
 
 
 def test_a_new_secret_makes_the_containers_anew_and_a_stop_needs_no_settings(
@@ -246,6 +259,33 @@ def test_a_secret_comes_from_standard_input_or_a_file_and_never_from_nowhere(
     host.run("settings", "--secret", "token").expect(2, "nobody is there")
     host.run("settings", "--generate", "token").expect(2, "a person brings it")
     assert kept.read_bytes() == b"-----BEGIN\nx\n"
+
+
+def test_a_person_on_a_terminal_is_asked_and_a_secret_is_typed_unseen(host, bundles):
+    install(host, bundles, bundles.second)
+    words = [host.python, "-I", "-B", host.pyz, "settings", "--ask"]
+    places = ["--state-dir", host.state, "--config-dir", host.config]
+
+    with Terminal([*words, *places]) as terminal:
+        terminal.wait_for("the port of the page\nPORT, a port from 1 up to 65535:")
+        terminal.type("http")
+        terminal.wait_for("PORT must be a port")
+        terminal.wait_for("PORT, a port")
+        terminal.type("18080")
+        terminal.wait_for("CONTEXT, a whole number from 512 [4096]:")
+        terminal.type("")
+        terminal.wait_for("MOTTO, one line of text [to be it's own]:")
+        terminal.type("it's: # mine")
+        terminal.wait_for("token:")
+        terminal.type("never-to-be-seen")
+        assert terminal.end() == 0
+
+    assert "PORT = 18080" in terminal.said
+    assert "never-to-be-seen" not in terminal.said
+    kept = host.config / "secrets" / bundles.name / "token"
+    assert kept.read_bytes() == b"never-to-be-seen"
+    file = host.config / "sites" / f"{bundles.name}.yaml"
+    assert file.read_text() == "PORT: 18080\nMOTTO: 'it''s: # mine'\n"
 
 
 def test_a_stranger_and_an_operator_read_what_is_left_to_the_host(bundles, tmp_path):

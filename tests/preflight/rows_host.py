@@ -33,6 +33,7 @@ from sealift_manifests.preflight.facts import (
 )
 from sealift_manifests.preflight.needs import (
     DiskNeeds,
+    PublishedPort,
 )
 
 HOST = (
@@ -176,6 +177,18 @@ HOST = (
         "needs-unread",
     ),
     Row("ports", "free", ports(ListeningPort(9000)), PUBLISHING, ""),
+    Row(
+        "ports",
+        "for two containers",
+        ports(ListeningPort(9000)),
+        a_bundle(
+            None,
+            a_service(
+                ports=(PublishedPort(8000),), replicas=2, wants_gpu=False, gpu=None
+            ),
+        ),
+        "port-shared",
+    ),
     Row("ports", "taken", ports(ListeningPort(8000)), PUBLISHING, "port-taken"),
     Row(
         "ports",

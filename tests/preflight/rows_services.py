@@ -80,6 +80,20 @@ SERVICES = (
         "gpu-too-few",
     ),
     Row(
+        "which GPUs",
+        "two containers with half of one each",
+        a_host(),
+        a_bundle(None, a_service(replicas=2, memory_thousandths=450)),
+        "gpu-shared:warn",
+    ),
+    Row(
+        "which GPUs",
+        "two containers that take nearly all of one",
+        a_host(),
+        a_bundle(None, a_service(replicas=2)),
+        "gpu-shared",
+    ),
+    Row(
         "servers",
         "Ollama on Kepler",
         a_host("470.82.01", "K80"),

@@ -122,6 +122,24 @@ def test_the_values_of_a_site_change_what_is_asked_of_it(manifest):
     assert of_llm(needs_at(manifest(), {**values, "GPUS": "all"})).gpu.count == -1
 
 
+@pytest.mark.parametrize(
+    "service",
+    [{"scale": "${COPIES}"}, {"deploy": {"replicas": "${COPIES}"}, "ports": []}],
+)
+def test_the_number_of_containers_may_be_a_setting(manifest, service):
+    copies = Setting("COPIES", "integer", "1", min="0")
+    used = [
+        each for each in SITE.settings if each.name in ("LENGTH", "SHARE", "SPREAD")
+    ]
+    others = [Setting("PORT", "port", "80")] if "ports" not in service else []
+    reserved = [Setting("GPUS", "gpus", "0")] if "deploy" not in service else []
+
+    made = manifest(SiteSpec((*used, *others, *reserved, copies)), **service)
+
+    assert of_llm(needs_at(made, {})).replicas is None
+    assert of_llm(needs_at(made, {"COPIES": "3"})).replicas == 3
+
+
 def test_only_services_that_hang_on_a_setting_are_written_down(manifest):
     (note,) = manifest().stack.facts[WRITTEN_NOTE]
 

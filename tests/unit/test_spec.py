@@ -1,5 +1,6 @@
 """The bundle spec: what it accepts, and that it says all that is wrong at once."""
 
+import json
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,9 +9,15 @@ import pytest
 import safetensors
 import sealift_bundler
 from sealift_bundler.init_template import init_files, platform_of, static_busybox
+from sealift_bundler.pack_stack import load_stack
 from sealift_bundler.spec import schema_bytes
 from sealift_bundler.spec_load import load_spec
-from sealift_manifests.errors import SpecError, UnpinnedSpecError, UsageError
+from sealift_manifests.errors import (
+    SourceContentError,
+    SpecError,
+    UnpinnedSpecError,
+    UsageError,
+)
 
 DIGEST = "sha256:" + "ab" * 32
 HEAD = "sealift: 1\nname: acme-chat\nversion: 2026.11.1\n"
@@ -264,3 +271,71 @@ def test_only_a_static_program_can_run_in_an_empty_image():
 def test_a_bundle_needs_a_proper_name():
     with pytest.raises(UsageError, match="'My Bundle'"):
         init_files("My Bundle")
+
+
+SITE = """
+images: {web: {engine: "web:1"}}
+stack: compose.yaml
+settings:
+  PORT: {type: port, default: 8000, help: The port
+    of the page.}
+  SHARE: {type: number, default: 0.90, min: 0.1, max: 1}
+  LOUD: {type: boolean, default: No}
+secrets:
+  api-key: {generate: 32}
+  token:
+"""
+
+
+def test_settings_and_secrets_are_taken_as_they_are_written(load):
+    site = load(HEAD + SITE).open_to_sites()
+
+    port, share, loud = site.settings
+    assert (port.default, port.help) == ("8000", "The port of the page.")
+    assert (share.default, share.min, share.max) == ("0.90", "0.1", "1")
+    assert loud.default == "false"
+    assert [(each.label, each.generate) for each in site.secrets] == [
+        ("api-key", 32),
+        ("token", None),
+    ]
+
+
+def test_faults_of_settings_are_told_with_their_lines(load):
+    text = SITE.replace("default: 8000", "default: 80000").replace("max: 1", "max: 0")
+    text = text.replace("LOUD:", "PATH:").replace("token:", "Token: {generate: 3}")
+
+    told = faults(load, HEAD + text + "  old: {lenght: 3}\n")
+
+    assert [line.partition(": ")[0] for line in told] == [
+        "settings.PORT (line 8)",
+        "settings.SHARE (line 10)",
+        "settings.PATH (line 11)",
+        "secrets.Token (line 14)",
+        "secrets.Token.generate (line 14)",
+        "secrets.old.lenght (line 15)",
+    ]
+    assert "default must be a port from 1 up to 65535" in told[0]
+    assert "max is less than min" in told[1]
+    assert "means something to Compose" in told[2]
+
+
+def test_settings_without_a_stack_are_refused(load):
+    text = SITE.replace("stack: compose.yaml", "")
+
+    assert faults(load, HEAD + text) == [
+        "sealift.yaml (line 1): settings go with a stack",
+        "sealift.yaml (line 1): secrets go with a stack",
+    ]
+
+
+def test_a_token_as_the_default_of_a_setting_is_found(load, tmp_path):
+    token = "gh" + "p_" + "k3JwQz81LmXv7RtYb2NcPd5Hf9Gs4AeUo6Tn"
+    compose = {"services": {"web": {"image": "web", "environment": {"T": "${T}"}}}}
+    (tmp_path / "compose.yaml").write_text(json.dumps(compose))
+    text = SITE[: SITE.index("settings:")]
+
+    spec = load(HEAD + text + f"settings:\n  T: {{type: text, default: {token}}}\n")
+
+    with pytest.raises(SourceContentError, match=r"settings\.T") as caught:
+        load_stack(spec)
+    assert token not in caught.value.message

@@ -57,8 +57,8 @@ def check_stack(files: Mapping[str, bytes]) -> None:
     _refuse(
         "the stack",
         [str(leak) for leak in sorted(found)],
-        "A secret is given on the host, never in the bundle: let the service read it "
-        "from a file that the operator puts there. Then replace the secret.",
+        "A secret is given on the host, never in the bundle: declare it under "
+        "`secrets:` in the spec, and let the service read its file. Then replace it.",
         may_allow=False,
     )
 

@@ -25,7 +25,15 @@ from sealift_bundler.insides.needs import ImageConfig
 from .config_files import mounted_options
 
 _MOST_ENV_FILE = 1 << 20
-_KEPT = ("entrypoint", "command", "working_dir", "network_mode", "runtime", "gpus")
+_KEPT = (
+    "entrypoint",
+    "command",
+    "working_dir",
+    "network_mode",
+    "runtime",
+    "gpus",
+    "scale",
+)
 _KEPT_OF_A_PORT = ("published", "host_ip", "protocol", "target")
 _KEPT_OF_A_DEVICE = ("driver", "count", "device_ids", "capabilities", "source")
 
@@ -76,12 +84,8 @@ def written(stack: Stack, name: str, image: ImageConfig | None) -> dict[str, Any
         kept["ports"] = _each(_KEPT_OF_A_PORT, service["ports"])
     if "devices" in service:
         kept["devices"] = _each(_KEPT_OF_A_DEVICE, service["devices"])
-    devices = service.get("deploy")
-    for key in ("resources", "reservations", "devices"):
-        devices = devices.get(key) if isinstance(devices, Mapping) else None
-    if devices is not None:
-        reserved = {"devices": _each(_KEPT_OF_A_DEVICE, devices)}
-        kept["deploy"] = {"resources": {"reservations": reserved}}
+    if deploy := _deploy(service.get("deploy")):
+        kept["deploy"] = deploy
     kept["environment"] = list(_environment(stack, service))
     note: dict[str, Any] = {"name": name, "service": kept}
     if image is not None:
@@ -94,6 +98,20 @@ def written(stack: Stack, name: str, image: ImageConfig | None) -> dict[str, Any
     if options:
         note["files"] = [[path, list(words)] for path, words in options.items()]
     return note
+
+
+def _deploy(written: Any) -> dict[str, Any]:
+    """Return how many containers a service has, and the devices it reserves."""
+    kept: dict[str, Any] = {}
+    if isinstance(written, Mapping) and written.get("replicas") is not None:
+        kept["replicas"] = written["replicas"]
+    devices = written
+    for key in ("resources", "reservations", "devices"):
+        devices = devices.get(key) if isinstance(devices, Mapping) else None
+    if devices is not None:
+        reserved = {"devices": _each(_KEPT_OF_A_DEVICE, devices)}
+        kept["resources"] = {"reservations": reserved}
+    return kept
 
 
 def _each(keys: tuple[str, ...], listed: Any) -> Any:

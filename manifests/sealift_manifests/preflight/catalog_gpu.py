@@ -142,6 +142,13 @@ _GPU = (
         "Use a host with more GPUs, or lower the count and --tensor-parallel-size.",
     ),
     (
+        "gpu-shared",
+        "fail warn",
+        "several containers of a service get the same GPUs; a fail where together they "
+        "take more than the memory there is",
+        "Have one container of the service, or lower --gpu-memory-utilization.",
+    ),
+    (
         "gpu-not-visible",
         "warn",
         "a service with runtime: nvidia names no GPU, so it gets none",

@@ -36,6 +36,12 @@ _MACHINE = (
         "another port.",
     ),
     (
+        "port-shared",
+        "fail",
+        "several containers of a service publish one port, and only the first gets it",
+        "Have one container of the service, or publish no port of it.",
+    ),
+    (
         "ports-unknown",
         "unknown",
         "the ports in use, or those of a service, are not known",

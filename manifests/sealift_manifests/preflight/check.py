@@ -52,6 +52,7 @@ RULES: Tuple[Rule, ...] = (
     fabric.fabric_is_ready,
     fabric.nvswitch_is_known,
     devices.gpus_asked_for_are_there,
+    devices.gpus_are_not_shared,
     cuda.driver_runs_cuda,
     cuda.cuda_supports_gpu,
     cuda.toolkit_puts_no_wrong_compat_in_front,

@@ -163,6 +163,7 @@ class ServiceNeeds:
     told to put on GPUs (ALL); `tensors_on_cpu`, whether an option keeps some tensors
     or the KV cache off them. `disable_require`, `visible_devices`: as the service sets
     them, None where the image's count. `compat_on`: VLLM_ENABLE_CUDA_COMPATIBILITY.
+    `replicas`: of more containers than one.
     """
 
     name: str
@@ -187,6 +188,7 @@ class ServiceNeeds:
     visible_devices: Optional[str] = None
     compat_on: Optional[bool] = None
     ports: Optional[Tuple[PublishedPort, ...]] = None
+    replicas: Optional[int] = None
 
 
 @dataclass(frozen=True)

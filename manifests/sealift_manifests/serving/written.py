@@ -84,6 +84,7 @@ def needs_written(written: Mapping[str, Any]) -> ServiceNeeds:
         disable_require=own.get("NVIDIA_DISABLE_REQUIRE"),
         visible_devices=own.get("NVIDIA_VISIBLE_DEVICES"),
         ports=published_ports(service),
+        replicas=_replicas(service),
     )
     started = started_by(written)
     server = server_of(started.words)
@@ -112,6 +113,15 @@ def started_by(written: Mapping[str, Any]) -> Started:
         dict(_files(written.get("files"))),
         resolved(service.get("working_dir")) or "",
     )
+
+
+def _replicas(service: Mapping[str, Any]) -> Optional[int]:
+    written = service.get("scale")
+    if written is None:
+        written = _mapping(service.get("deploy")).get("replicas")
+    text = resolved(written) or ""
+    found = int(text) if text.isdecimal() and len(text) < 6 else 1
+    return found if found > 1 else None
 
 
 def _files(pairs: Any) -> Iterator[Tuple[str, Tuple[Word, ...]]]:

@@ -9,6 +9,7 @@ from sealift_manifests.preflight.case import Case
 from sealift_manifests.preflight.catalog import found
 from sealift_manifests.preflight.facts import Gpu
 from sealift_manifests.preflight.findings import Finding
+from sealift_manifests.preflight.memory import DEFAULT_THOUSANDTHS
 from sealift_manifests.preflight.needs import ServiceNeeds
 
 _NONE = ("", "void", "none")
@@ -55,6 +56,21 @@ def gpus_asked_for_are_there(case: Case) -> Iterator[Finding]:
     for service in case.services:
         if service.wants_gpu and case.facts.gpus:
             yield from _missing(case, service)
+
+
+def gpus_are_not_shared(case: Case) -> Iterator[Finding]:
+    """Expect one container of a service that uses GPUs: each gets the same ones."""
+    for service in case.services:
+        if service.wants_gpu and service.replicas:
+            share = service.memory_thousandths or DEFAULT_THOUSANDTHS
+            is_much = service.server == "vllm" and share * service.replicas > 1000
+            yield found(
+                "gpu-shared",
+                f"service {service.name}",
+                f"{service.replicas} containers on the same GPUs",
+                "one container",
+                level="fail" if is_much else "warn",
+            )
 
 
 def _missing(case: Case, service: ServiceNeeds) -> Iterator[Finding]:

@@ -69,6 +69,10 @@ def ports_are_free(case: Case) -> Iterator[Finding]:
             yield found("ports-unknown", about, measured, "free ports")
         else:
             taken = machine.ports if machine and machine.ports else ()
+            if service.ports and service.replicas:
+                number = service.ports[0].port
+                measured = f"{service.replicas} containers publish port {number}"
+                yield found("port-shared", about, measured, "one container")
             for port in service.ports:
                 yield from _clash(service, port, taken)
 
