@@ -13,6 +13,7 @@ from sealift_manifests.stack_entries import StackEntry
 
 from sealift_bundler.compose import Stack, parse_stack, render_stack
 from sealift_bundler.compose_check import COMPOSE_FILE
+from sealift_bundler.composing.required import require_values
 from sealift_bundler.leaks.check import check_stack
 from sealift_bundler.pack import Packer
 from sealift_bundler.pack_images import PackedImages
@@ -31,6 +32,7 @@ def load_stack(spec: Spec) -> Stack | None:
         spec.open_to_sites(),
         profiles=spec.profiles,
     )
+    require_values(stack.where, stack.value)
     files = {path: source.read_bytes() for path, source in stack.files.items()}
     # Defaults come from the spec, which does not travel; they do.
     settings = {f"settings.{s.name}": s.default or "" for s in stack.site.settings}

@@ -9,7 +9,6 @@ import pytest
 import yaml
 from sealift_bundler.compose import RenderedStack, render_stack
 from sealift_bundler.composing.variables import Filling, read_env
-from sealift_bundler.hygiene.stack import stack_advice
 from sealift_bundler.pack_stack import load_stack
 from sealift_bundler.spec_load import load_spec
 from sealift_manifests.errors import SourceContentError, SpecError
@@ -128,12 +127,14 @@ def test_profiles_without_a_stack_are_refused(tmp_path):
         load_spec(spec)
 
 
-def test_what_must_have_a_value_and_has_none_is_advised(tmp_path):
-    text = APP % ", command: ['$${NO:?x}', '${YES:?x}']"
+def test_what_must_have_a_value_and_has_none_is_refused(tmp_path):
+    text = APP % ", command: ['$${NO:?x}', '${YES:?say it}']"
 
-    (found,) = stack_advice(stack_of(tmp_path, {"compose.yaml": text}))
+    with pytest.raises(SpecError) as caught:
+        stack_of(tmp_path, {"compose.yaml": text})
 
-    assert (found.slug, found.measured) == ("variable-required", "YES is not given")
+    line = "services.app.command[1]: ${YES} must have a value: say it"
+    assert caught.value.message.splitlines()[1:] == [f"  {line}"]
 
 
 def test_env_is_read_as_compose_reads_it():

@@ -2,7 +2,7 @@
 
 On the offline host nobody gives them, so each gets its value here: from `.env`, or the
 default that the file gives. What has neither stays as it is written, and is told by
-compose_check or hygiene.
+compose_check or `required`.
 """
 
 from __future__ import annotations

@@ -88,12 +88,6 @@ _ROWS = (
         "what this section builds.",
     ),
     (
-        "variable-required",
-        "warn",
-        "a value: on the host nobody gives one, and the stack does not start",
-        "Give it in .env beside the Compose file when you build.",
-    ),
-    (
         "variable-unset",
         "note",
         "a value: on the host nobody gives one, and the container goes without",

@@ -13,7 +13,6 @@ from sealift_bundler.compose import Stack
 from .catalog import advice
 
 _FETCHING = re.compile(r"always|build|daily|weekly|every_.*")
-_REQUIRED = re.compile(r"(?<!\$)(?:\$\$)*\$\{([A-Za-z_]\w*):?\?")
 
 
 def stack_advice(stack: Stack) -> Iterator[Finding]:
@@ -31,8 +30,6 @@ def _advice(about: str, service: Mapping[str, Any]) -> Iterator[Finding]:
         yield advice("service-pull-policy", about, f"it says {policy}")
     if service.get("build") and service.get("image"):
         yield advice("service-build-section", about, "it has `build` beside `image`")
-    if required := sorted({name for text in _texts(service) for name in text}):
-        yield advice("variable-required", about, f"{', '.join(required)} is not given")
     if unset := sorted(_unset(service.get("environment"))):
         yield advice("variable-unset", about, f"{', '.join(unset)} is not given")
 
@@ -40,17 +37,6 @@ def _advice(about: str, service: Mapping[str, Any]) -> Iterator[Finding]:
 def _is_external(held: Any) -> bool:
     external = held.get("external") if isinstance(held, Mapping) else None
     return isinstance(external, Mapping) or str(external).lower() == "true"
-
-
-def _texts(value: Any) -> Iterator[list[str]]:
-    if isinstance(value, str):
-        yield _REQUIRED.findall(value)
-    elif isinstance(value, Mapping):
-        for held in value.values():
-            yield from _texts(held)
-    elif isinstance(value, list):
-        for held in value:
-            yield from _texts(held)
 
 
 def _unset(environment: Any) -> Iterator[str]:
