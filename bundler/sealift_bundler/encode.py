@@ -122,7 +122,8 @@ def _shuffled(
     first = worthy.index(True)
     at = PLANE_HEADER.size * width
     rooms = [*_rooms(into[at:], length, first)]
-    rooms += _rooms(_scratch.take(length * width), length, width - first)
+    others = width - first
+    rooms += _rooms(_scratch.take(length * others), length, others)
     (_split_with_numpy if _numpy else _split)(view[: length * width], rooms)
     header = PLANE_HEADER.pack(PLANE_RAW, length) * first
     at += length * first
