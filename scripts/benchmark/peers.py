@@ -25,7 +25,10 @@ class Peers:
 
     def lmz(self, *words: object) -> list[str]:
         """Return a command of lmzip."""
-        return [str(self.folder / "bin/lmz"), *map(str, words)]
+        # It opens all files of a model at once.
+        many = 'ulimit -S -n hard; exec "$@"'
+        program = str(self.folder / "bin/lmz")
+        return ["bash", "-c", many, "bash", program, *map(str, words)]
 
     def modelferry(self, *words: object, hub: str = "") -> list[str]:
         """Return a command of modelferry; `hub` is where it takes models from."""

@@ -61,7 +61,7 @@ def _measured(settings: Settings, source: Path, shards: int) -> Result:
     result.compare("verify", OF_BUNDLE)
     result.compare("install", CP)
     result.compare("audit", OF_WEIGHTS)
-    judge_use(result)
+    judge_use(result, aimed=True)
     return result
 
 
