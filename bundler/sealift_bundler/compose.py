@@ -46,7 +46,8 @@ class Stack:
     """A Compose file that was checked against its spec.
 
     `images` and `models` say what each service uses; `files` go along. `references`
-    are those of the images in the spec, by their keys.
+    are those of the images in the spec, by their keys; `data` the volumes of the spec
+    that are mounted.
     """
 
     where: str
@@ -55,6 +56,7 @@ class Stack:
     models: Mapping[str, tuple[str, ...]]
     files: Mapping[str, Path]
     references: Mapping[str, str] = field(default_factory=dict)
+    data: frozenset[str] = frozenset()
 
     def reference(self, image: str) -> str:
         """Return the reference of an image of the spec, by its key."""
@@ -79,15 +81,18 @@ class Stack:
 
 
 def parse_stack(
-    path: Path, references: Mapping[str, str], models: Collection[str]
+    path: Path,
+    references: Mapping[str, str],
+    models: Collection[str],
+    data: Collection[str] = (),
 ) -> Stack:
-    """Read a Compose file and check it against the images and models of the spec.
+    """Read a Compose file and check it against images, models and volumes of the spec.
 
     `references` has the reference of each image as the spec has it, by its key.
     Raises SpecError with every fault.
     """
     document = strictyaml.parse(strictyaml.read_text(path), path.name)
-    check = StackCheck(path.absolute().parent, references, models)
+    check = StackCheck(path.absolute().parent, references, models, data)
     check.run(document.value)
     if check.faults:
         raise SpecError(
@@ -96,7 +101,13 @@ def parse_stack(
             "be pulled or built.",
         )
     return Stack(
-        path.name, document.value, check.images, check.models, check.files, references
+        path.name,
+        document.value,
+        check.images,
+        check.models,
+        check.files,
+        references,
+        frozenset(check.data),
     )
 
 
@@ -106,7 +117,7 @@ def render_stack(
     """Return the stack as the host runs it.
 
     `loaded` has the reference each image is loaded under, by its key; `volumes` the
-    name of each model's volume; `title` is bundle and version, for the heading.
+    name of each model's and each data volume; `title` is bundle and version, for the heading.
     """
     value = {
         key: held
@@ -131,13 +142,12 @@ def render_stack(
 def _volumes(
     stack: Stack, declared: Mapping[str, Any], names: Mapping[str, str]
 ) -> dict[str, Any]:
-    kept: dict[str, Any] = {
-        k: held for k, held in declared.items() if k not in stack.used_models
-    }
+    used = sorted({*stack.used_models, *stack.data})
+    kept: dict[str, Any] = {k: held for k, held in declared.items() if k not in used}
     ours: dict[str, Any] = {
-        # External, so that `down -v` leaves the weights alone.
-        Plain(model): {Plain("external"): _YES, Plain("name"): names[model]}
-        for model in stack.used_models
+        # External, so that `down -v` leaves the weights and the data alone.
+        Plain(name): {Plain("external"): _YES, Plain("name"): names[name]}
+        for name in used
     }
     return {**kept, **ours}
 
@@ -170,6 +180,15 @@ def _mount(stack: Stack, written: Any) -> Any:
             Plain("target"): volume.target,
             Plain("read_only"): _YES,
             # Else the engine copies the image's files into an empty volume.
+            Plain("volume"): {**volume.options, Plain("nocopy"): _YES},
+        }
+    if volume.kind == "volume" and volume.source in stack.data:
+        # As it was asked for, but that nothing of the image gets into the data.
+        return {
+            Plain("type"): Plain("volume"),
+            Plain("source"): Plain(volume.source),
+            Plain("target"): volume.target,
+            **({Plain("read_only"): _YES} if "ro" in volume.flags else {}),
             Plain("volume"): {**volume.options, Plain("nocopy"): _YES},
         }
     if volume.file:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sealift_manifests.model_entries import FileEntry, ModelEntry
-from sealift_manifests.names import volume_name
+from sealift_manifests.names import data_volume_name, volume_name
 from sealift_manifests.preflight.notes import SERVICES_NOTE, service_needs_facts
 from sealift_manifests.stack_entries import StackEntry
 
@@ -22,7 +22,7 @@ def load_stack(spec: Spec) -> Stack | None:
     """Read and check the spec's Compose file, before anything is fetched."""
     if spec.stack is None:
         return None
-    stack = parse_stack(spec.stack, spec.references(), spec.models)
+    stack = parse_stack(spec.stack, spec.references(), spec.models, spec.volumes)
     sources = {stack.where: spec.stack, **stack.files}
     check_stack({path: source.read_bytes() for path, source in sources.items()})
     return stack
@@ -40,10 +40,8 @@ def pack_stack(
         stack,
         f"{spec.name} {spec.version}",
         {image.name: image.reference for image in images.entries},
-        {
-            model.name: volume_name(spec.name, model.name, model.tree)
-            for model in models
-        },
+        {model.name: volume_name(spec.name, model.name, model.tree) for model in models}
+        | {name: data_volume_name(spec.name, name) for name in spec.volumes},
     )
     contents = {path: source.read_bytes() for path, source in rendered.files.items()}
     contents[COMPOSE_FILE] = rendered.compose

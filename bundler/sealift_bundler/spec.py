@@ -33,6 +33,7 @@ from sealift_bundler.spec_values import (
     Version,
     as_integer,
 )
+from sealift_bundler.spec_volumes import VolumeSpec
 
 SCHEMA_NAME = ".sealift.schema.json"
 """What `sealift init` calls the schema that it writes beside a spec."""
@@ -203,14 +204,20 @@ class Spec(Part):
     """Images, by a name of your choice."""
     stack: LocalPath | None = None
     """The Compose file."""
+    volumes: dict[Label, VolumeSpec] = {}
+    """Volumes of data, by the name that the stack mounts them under."""
 
     @classmethod
     def key_faults(cls, value: Mapping[str, Any]) -> Iterator[str]:
         """Yield what is wrong with the keys that are given, whatever they hold."""
-        if not (value.get("models") or value.get("images")):
-            yield "there is nothing to carry; give models or images"
+        if not (value.get("models") or value.get("images") or value.get("volumes")):
+            yield "there is nothing to carry; give models, images or volumes"
         if value.get("stack") and not value.get("images"):
             yield "a stack needs images; list those of its services"
+        models, volumes = value.get("models"), value.get("volumes")
+        if isinstance(models, Mapping) and isinstance(volumes, Mapping):
+            for name in sorted(map(str, models.keys() & volumes.keys())):
+                yield f"{name} is a model and a volume; a mount could mean either"
 
     def reference(self, image: str) -> str:
         """Return the reference of an image as the spec has it."""

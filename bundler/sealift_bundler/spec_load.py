@@ -21,9 +21,15 @@ from sealift_bundler.spec import (
     same_references,
     unpinned,
 )
-from sealift_bundler.spec_values import drop_empty
+from sealift_bundler.spec_values import Part, drop_empty
+from sealift_bundler.spec_volumes import VolumeSpec
 from sealift_bundler.strictyaml import Fault, Place
 
+_SECTIONS: Mapping[str, type[Part]] = {
+    "models": ModelSpec,
+    "images": ImageSpec,
+    "volumes": VolumeSpec,
+}
 _OFTEN_MEANT = {
     "allow_patterns": "include",
     "exclude": "ignore",
@@ -78,7 +84,7 @@ def _validate(value: Any, base: Path) -> tuple[Spec | None, list[Fault]]:
 def _is_of_keys(error: dict[str, Any]) -> bool:
     """Say whether this is about keys together, which `_key_faults` finds again."""
     place = error["loc"]
-    whole = not place or (len(place) == 2 and place[0] in ("models", "images"))
+    whole = not place or (len(place) == 2 and place[0] in _SECTIONS)
     return bool(whole and error["type"] == "value_error")
 
 
@@ -117,11 +123,11 @@ def _unknown_key(place: Place) -> str:
 
 def _keys_at(place: Place) -> list[str]:
     parts: dict[int, type[BaseModel]] = {0: Spec}
+    if place and place[0] in _SECTIONS:
+        parts[2] = _SECTIONS[str(place[0])]
     if place[:1] == ("models",):
-        parts[2] = ModelSpec
         parts[3] = OllamaSpec
     if place[:1] == ("images",):
-        parts[2] = ImageSpec
         parts[3] = BuildSpec
     part = parts.get(len(place))
     return list(part.model_fields) if part else []
@@ -132,7 +138,7 @@ def _key_faults(value: Any) -> Iterator[Fault]:
     if not isinstance(value, Mapping):
         return
     yield from (Fault((), text) for text in Spec.key_faults(drop_empty(value)))
-    for section, kind in (("models", ModelSpec), ("images", ImageSpec)):
+    for section, kind in _SECTIONS.items():
         for key, entry in _entries(value, section):
             for text in kind.key_faults(drop_empty(entry)):
                 yield Fault((section, key), text)
@@ -189,6 +195,8 @@ def _missing_files(value: Any, base: Path) -> list[Fault]:
             secrets = build.get("secrets")
             for name, secret in secrets.items() if isinstance(secrets, dict) else ():
                 look((*at, "secrets", name), secret, "file")
+    for key, entry in _entries(value, "volumes"):
+        look(("volumes", key, "path"), entry.get("path"), "directory")
     if isinstance(value, Mapping):
         look(("stack",), value.get("stack"), "file")
     return faults

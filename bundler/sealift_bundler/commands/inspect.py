@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import typer
@@ -91,13 +92,23 @@ def describe(bundle: Bundle, tables: ChosenTables, *, trusted: bool) -> str:
             f"{counted(len(image.layers), 'layer')}, {human(image.size)}, "
             f"from {image.source.reference}"
         )
-    if manifest.stack:
-        for service in manifest.stack.services:
-            models = ", ".join(service.models) or "no models"
-            lines.append(
-                f"  service    {service.name}: image {service.image}, {models}"
-            )
+    lines += [*_volume_lines(manifest), *_service_lines(manifest)]
     return "\n".join([*lines, *_host_lines(manifest, tables)])
+
+
+def _volume_lines(manifest: Manifest) -> Iterator[str]:
+    for volume in manifest.volumes:
+        origin = volume.source.volume or "a directory"
+        yield (
+            f"  volume     {volume.name}: {counted(len(volume.files), 'file')}, "
+            f"{human(volume.size)}, {volume.digest.short}, from {origin}"
+        )
+
+
+def _service_lines(manifest: Manifest) -> Iterator[str]:
+    for service in manifest.stack.services if manifest.stack else ():
+        models = ", ".join(service.models) or "no models"
+        yield f"  service    {service.name}: image {service.image}, {models}"
 
 
 def _tables(bundle: Bundle) -> ChosenTables:

@@ -16,7 +16,7 @@ import docker
 import yaml
 from sealift_manifests.bundle import INSTALLER_NAME, Bundle
 from sealift_manifests.errors import BusyError, RehearsalError, SpecError
-from sealift_manifests.names import project_name, volume_name
+from sealift_manifests.names import data_volume_name, project_name, volume_name
 
 from sealift_bundler.report import Report
 
@@ -143,12 +143,12 @@ def _taken_down(run: Callable[..., Any], name: str) -> Iterator[None]:
         yield
     except BaseException as failed:
         try:
-            run("uninstall", name, "--yes")
+            run("uninstall", name, "--yes", f"--volumes={name}")
         except RehearsalError:
             # Nothing was installed yet, or the first failure says it better.
             raise failed from None
         raise
-    run("uninstall", name, "--yes")
+    run("uninstall", name, "--yes", f"--volumes={name}")
 
 
 def _check_stack(bundle: Bundle) -> None:
@@ -185,8 +185,9 @@ def _check_free(client: docker.DockerClient, bundle: Bundle) -> None:
         )
     ]
     volumes = {each.name for each in client.volumes.list()}
-    for model in manifest.models:
-        name = volume_name(manifest.name, model.name, model.tree)
+    names = [volume_name(manifest.name, m.name, m.tree) for m in manifest.models]
+    names += [data_volume_name(manifest.name, v.name) for v in manifest.volumes]
+    for name in names:
         found += [f"volume {name}"] if name in volumes else []
     tags = {tag for image in client.images.list() for tag in image.tags}
     for image in manifest.images:
