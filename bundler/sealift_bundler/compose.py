@@ -117,7 +117,8 @@ def render_stack(
     """Return the stack as the host runs it.
 
     `loaded` has the reference each image is loaded under, by its key; `volumes` the
-    name of each model's and each data volume; `title` is bundle and version, for the heading.
+    name of each model's volume and of those of data; `title` is bundle and version,
+    for the heading.
     """
     value = {
         key: held

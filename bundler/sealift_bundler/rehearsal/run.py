@@ -84,7 +84,9 @@ def rehearse(request: RehearsalRequest, bundle: Bundle, report: Report) -> Rehea
     installer.write_bytes(bundle.document(INSTALLER_NAME))
     run = _Installer(installer, request, report)
     accept = [word for slug in request.accept for word in ("--accept", slug)]
-    with walled_in() as watch, _taken_down(run, name):
+    # An installer that knows no volumes does not know the option.
+    data = [f"--volumes={name}"] if bundle.manifest.volumes else []
+    with walled_in() as watch, _taken_down(run, name, *data):
         run("install", *request.places, *request.trust, *accept)
         began = time.monotonic()
         addresses: dict[str, str] = {}
@@ -138,17 +140,17 @@ class _Installer:
 
 
 @contextmanager
-def _taken_down(run: Callable[..., Any], name: str) -> Iterator[None]:
+def _taken_down(run: Callable[..., Any], *words: str) -> Iterator[None]:
     try:
         yield
     except BaseException as failed:
         try:
-            run("uninstall", name, "--yes", f"--volumes={name}")
+            run("uninstall", *words, "--yes")
         except RehearsalError:
             # Nothing was installed yet, or the first failure says it better.
             raise failed from None
         raise
-    run("uninstall", name, "--yes", f"--volumes={name}")
+    run("uninstall", *words, "--yes")
 
 
 def _check_stack(bundle: Bundle) -> None:

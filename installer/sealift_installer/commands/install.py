@@ -7,8 +7,9 @@ from argparse import ArgumentParser, Namespace
 from typing import Iterator
 
 from sealift_manifests.bundle import Bundle
+from sealift_manifests.names import data_volume_name
 from sealift_manifests.preflight.words import acceptance_of
-from sealift_manifests.sizes import human
+from sealift_manifests.sizes import counted, human
 
 from sealift_installer.commands import (
     Result,
@@ -22,6 +23,7 @@ from sealift_installer.commands import (
 from sealift_installer.gpu_check import check_gpus
 from sealift_installer.host import Host
 from sealift_installer.install import InstallOptions, install
+from sealift_installer.plan import InstallPlan
 
 HELP = "verify a bundle, stage its weights, load its images, make it the one in use"
 
@@ -43,6 +45,14 @@ def configure(parser: ArgumentParser) -> None:
         "take what is in, then ask for the next",
     )
     parser.add_argument(
+        "--restore-volume",
+        action="append",
+        default=[],
+        metavar="LABEL",
+        help="replace what this volume of data holds with the bundle's; what it held "
+        "is kept under another name (repeatable)",
+    )
+    parser.add_argument(
         "--allow-downgrade",
         metavar="REASON",
         help="accept a lower serial than this host has had; the reason is logged",
@@ -56,7 +66,10 @@ def run(args: Namespace, host: Host) -> Result:
         # Bytes that are no text in this terminal's encoding could not be read back.
         reason = os.fsencode(reason).decode("utf-8", "backslashreplace")
     taken = acceptance_of(args.accept)
-    options = InstallOptions(named_keys(args), args.repair, reason, taken, args.swap)
+    restore = frozenset(args.restore_volume)
+    options = InstallOptions(
+        named_keys(args), args.repair, reason, taken, args.swap, restore
+    )
     done = install(host, places_of(args), options)
     manifest, plan = done.bundle.manifest, done.plan
     what = f"{manifest.name} {manifest.version}"
@@ -65,10 +78,7 @@ def run(args: Namespace, host: Host) -> Result:
     if plan.is_empty:
         text = f"{what} is installed already: nothing to do"
     else:
-        text = (
-            f"{what} is installed at {done.path}: {human(plan.weight_bytes)} of "
-            f"weights staged, {len(plan.images)} images loaded"
-        )
+        text = f"{what} is installed at {done.path}: {_done(plan)}"
         for answer in answers:
             text += f"\n{answer}"
         text += "".join(f"\nwarning: {line}" for line in _rebuilt(done.bundle))
@@ -82,11 +92,21 @@ def run(args: Namespace, host: Host) -> Result:
         "release": done.path,
         "changed": not plan.is_empty,
         "weight_bytes": plan.weight_bytes,
+        "data": [data_volume_name(manifest.name, volume.name) for volume in plan.data],
         "images": [image.reference for image in plan.images],
         "rebuilt": done.bundle.rebuilt,
         "gpu_check": [dict(vars(answer)) for answer in answers],
         **done.verdict.facts(),
     }
+
+
+def _done(plan: InstallPlan) -> str:
+    """Say in words what the plan brought."""
+    text = f"{human(plan.weight_bytes)} of weights staged, {len(plan.images)} images "
+    text += "loaded"
+    if plan.data:
+        text += f", {counted(len(plan.data), 'volume')} of data filled"
+    return text
 
 
 def _rebuilt(bundle: Bundle) -> Iterator[str]:
