@@ -143,7 +143,7 @@ def _model_items(
         if isinstance(found, HubRevision):
             about, is_here = f"{found.repo}@{found.commit[:12]}", False
         elif found:
-            about, is_here = found.names, found.store is not None
+            about, is_here = found.names, not found.pulled
         download = 0 if is_here else size
         yield Item("model", model.name, size, download, about, likely)
 

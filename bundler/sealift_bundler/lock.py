@@ -290,7 +290,7 @@ def _model_sources(
     name: str, model: ModelSpec, directory: Path
 ) -> Iterator[tuple[str, str]]:
     if model.ollama:
-        for written in model.ollama.models:
+        for written in model.ollama.names:
             reference = read_name(written).familiar
             yield ollama_place(name, reference), reference
     elif model.path:

@@ -16,11 +16,11 @@ from sealift_bundler.spec import (
     BuildSpec,
     ImageSpec,
     ModelSpec,
-    OllamaSpec,
     Spec,
     same_references,
     unpinned,
 )
+from sealift_bundler.spec_ollama import CreateSpec, OllamaSpec
 from sealift_bundler.spec_values import Part, drop_empty
 from sealift_bundler.spec_volumes import VolumeSpec
 from sealift_bundler.strictyaml import Fault, Place
@@ -127,6 +127,7 @@ def _keys_at(place: Place) -> list[str]:
         parts[2] = _SECTIONS[str(place[0])]
     if place[:1] == ("models",):
         parts[3] = OllamaSpec
+        parts[5] = CreateSpec
     if place[:1] == ("images",):
         parts[3] = BuildSpec
     part = parts.get(len(place))
@@ -182,8 +183,12 @@ def _missing_files(value: Any, base: Path) -> list[Fault]:
         look(("models", key, "path"), entry.get("path"), "directory")
         ollama = entry.get("ollama")
         if isinstance(ollama, Mapping):
-            at: Place = ("models", key, "ollama", "store")
-            look(at, ollama.get("store"), "directory")
+            at: Place = ("models", key, "ollama")
+            look((*at, "store"), ollama.get("store"), "directory")
+            made = ollama.get("create")
+            for each in (ollama, *(made if isinstance(made, list) else ())):
+                for file in ("gguf", "modelfile") if isinstance(each, Mapping) else ():
+                    look((*at, file), each.get(file), "file")
     for key, entry in _entries(value, "images"):
         build = entry.get("build")
         if isinstance(build, Mapping):
