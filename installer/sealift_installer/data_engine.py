@@ -23,6 +23,7 @@ TOKEN = "sealift.data.token"
 
 OWNER = "sealift.data.bundle"
 _HOLDER = "sealift.data.holder"
+_PREFIX = "sealift-holder."
 _EMPTY = "sealift-empty"
 _TAG = "install"
 _MOST_ANSWER = 1 << 20
@@ -82,7 +83,7 @@ def held(engine: Engine, name: str) -> Iterator[str]:
             "Binds": [f"{name}:/{FOLDER}:nocopy"],
         },
     }
-    container = f"sealift-data-{uuid.uuid4().hex[:12]}"
+    container = f"{_PREFIX}{name}.{uuid.uuid4().hex[:12]}"
     try:
         engine.send("POST", with_query("/containers/create", name=container), wanted)
         yield container
@@ -114,6 +115,11 @@ def sweep_holders(engine: Engine) -> None:
     for container in engine.get("/containers/json", all="1", filters=filters) or []:
         with suppress(EngineError):
             _drop(engine, str(container["Id"]))
+
+
+def is_holder(name: str) -> bool:
+    """Say whether this is the name of a container that holds a volume for us."""
+    return name.startswith(_PREFIX)
 
 
 def _archive(container: str, place: str) -> str:

@@ -39,6 +39,7 @@ def data_of(host: Host, bundle: str) -> Tuple[str, ...]:
 
 def require_no_users(host: Host, bundle: str) -> None:
     """Raise InUseError while a container that is not of the stack uses the data."""
+    sweep_holders(host.engine)
     names, own = set(data_of(host, bundle)), project_name(bundle)
     users = [
         container.name
@@ -54,7 +55,6 @@ def require_no_users(host: Host, bundle: str) -> None:
 
 def remove_data(host: Host, bundle: str) -> Tuple[str, ...]:
     """Remove the volumes of data and what was kept of them; return their names."""
-    sweep_holders(host.engine)
     names = data_of(host, bundle)
     for name in names:
         remove_volume(host.engine, name)

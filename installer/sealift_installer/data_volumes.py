@@ -16,7 +16,12 @@ from sealift_manifests.volume_entries import VolumeEntry
 
 from sealift_installer import space
 from sealift_installer.containers import Container, containers
-from sealift_installer.data_engine import find_volume, token_of, used_size
+from sealift_installer.data_engine import (
+    find_volume,
+    is_holder,
+    token_of,
+    used_size,
+)
 from sealift_installer.data_record import (
     WHOLE,
     DataRecord,
@@ -102,7 +107,9 @@ def require_free(host: Host, manifest: Manifest, volumes: Iterable[str]) -> None
     users = [
         f"{container.name} ({'running' if container.is_up else 'stopped'})"
         for container in containers(host.engine)
-        if names & container.volumes and (container.is_up or container.project != own)
+        if names & container.volumes
+        and (container.is_up or container.project != own)
+        and not is_holder(container.name)  # Of a run that was killed: it goes.
     ]
     if users:
         raise InUseError(

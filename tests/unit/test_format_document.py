@@ -16,10 +16,19 @@ from pathlib import Path
 
 import pytest
 import strangers_reader as stranger
+import strangers_volumes as volumes
 from cryptography.exceptions import InvalidSignature
 from making import Key, a_key, build, flip, model_files, noise, resign, weights_spec
 from sealift_bundler.target import open_target
-from sealift_manifests import digests, image_entries, model, model_entries, sums
+from sealift_manifests import (
+    digests,
+    image_entries,
+    model,
+    model_entries,
+    stack_entries,
+    sums,
+    volume_entries,
+)
 from sealift_manifests import index as index_module
 from sealift_manifests.bundle import MAX_SMALL_FILE, open_bundle
 from sealift_manifests.codecs import CODECS
@@ -215,10 +224,10 @@ def test_neither_reader_looks_at_more_signatures_than_the_limit(tmp_path):
 
 
 def test_the_stranger_knows_none_of_our_code():
-    tree = ast.parse(Path(stranger.__file__).read_text())
+    trees = [ast.parse(Path(m.__file__).read_text()) for m in (stranger, volumes)]
     imported = {
         name
-        for node in ast.walk(tree)
+        for node in (node for tree in trees for node in ast.walk(tree))
         if isinstance(node, (ast.Import, ast.ImportFrom))
         for name in (
             [node.module or ""]
@@ -228,12 +237,14 @@ def test_the_stranger_knows_none_of_our_code():
     }
 
     foreign = {name.split(".")[0] for name in imported} - set(sys.stdlib_module_names)
-    assert foreign == {"zstandard", "cryptography"}
+    assert foreign == {"zstandard", "cryptography", volumes.__name__}
 
 
 def records() -> Iterator[tuple[str, str, bool]]:
     """Yield record, field and whether it is optional, for every part of a manifest."""
-    for name, kind in vars(model).items():
+    parts = (model, model_entries, image_entries, stack_entries, volume_entries)
+    kinds = {name: kind for part in parts for name, kind in vars(part).items()}
+    for name, kind in kinds.items():
         if dataclasses.is_dataclass(kind):
             for field in dataclasses.fields(kind):
                 required = (
@@ -255,6 +266,9 @@ TITLES = {
     "StackEntry": "Stack",
     "FileEntry": "Model file",
     "Service": "Service",
+    "VolumeEntry": "Volume",
+    "VolumeSource": "Volume source",
+    "VolumeItem": "Volume item",
     "Pack": "Pack",
     "Chunk": "Chunk",
     "Content": "Content",
