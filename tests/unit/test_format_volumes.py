@@ -95,3 +95,16 @@ def test_the_names_and_the_feature_are_those_of_the_document(bundle):
     assert json.loads((bundle / "manifest.json").read_bytes())["features"] == [
         "volumes"
     ]
+
+
+def test_a_delta_brings_data_whole_for_the_hosts_own_is_another_now(
+    bundle, key, tmp_path
+):
+    folder = bundle.parents[1]
+    fields = {"version": "2", "volumes": {"store": {"path": str(folder / "data")}}}
+    spec = a_spec(tmp_path, "acme", **fields)
+
+    delta = opened(build(spec, key, tmp_path / "out", "--base", bundle), key)
+
+    assert not any(chunk.is_base for chunk in delta.index.chunks)
+    assert delta.index.bases == ()
