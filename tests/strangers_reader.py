@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import strangers_volumes
 import zstandard
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
@@ -286,7 +287,8 @@ class Bundle:
         sums = whole(self.files, "SHA256SUMS", 4 << 20)
         check_signed(self.files, sums, trusted)
         self.sums = parse_sums(sums)
-        self.manifest = load(self.document("manifest.json", 256 << 20), "settings")
+        known = ("settings", "volumes")
+        self.manifest = load(self.document("manifest.json", 256 << 20), *known)
         self.index = load(self.document("index.json", 1 << 30), "base", "parity")
         need(self.manifest["type"] == "sealift-bundle", "type")
         check_places(self.index)
@@ -315,6 +317,10 @@ class Bundle:
         for image in self.manifest.get("images", []):
             blobs = [image["manifest"], image["config"], *image["layers"]]
             found |= {f"images/{image['name']}/{b['digest'][7:]}": b for b in blobs}
+        for volume in self.manifest.get("volumes", []):  # 14a
+            listing = self.sums[f"volume-{volume['name']}.sha256"]
+            files = strangers_volumes.files_of(volume, listing)
+            found |= {f"volumes/{volume['name']}/{f['path']}": f for f in files}
         stack = self.manifest.get("stack") or {"files": []}
         return found | {f"stack/{f['path']}": f for f in stack["files"]}
 
@@ -357,7 +363,10 @@ class Bundle:
                     state.update(data)
                     size += out.write(data)
             need("sha256:" + state.hexdigest() == part["digest"], name)
-            need(size == part["size"] == self.contents[part["digest"]]["size"], name)
+            need(
+                size == part.get("size", 0) == self.contents[part["digest"]]["size"],
+                name,
+            )
             target.with_name("unfinished").rename(target)
 
 

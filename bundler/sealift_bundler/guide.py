@@ -56,6 +56,11 @@ def _contents(manifest: Manifest) -> str:
         f"- image `{image.name}`: `{image.reference}`, {image.size:,} bytes"
         for image in manifest.images
     ]
+    rows += [
+        f"- volume of data `{volume.name}`: {counted(len(volume.files), 'file')}, "
+        f"{volume.size:,} bytes; the host fills it once and then keeps its own"
+        for volume in manifest.volumes
+    ]
     if manifest.stack:
         services = ", ".join(service.name for service in manifest.stack.services)
         rows.append(f"- stack: services {services}")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sealift_manifests.model_entries import FileEntry, ModelEntry
-from sealift_manifests.names import volume_name
+from sealift_manifests.names import data_volume_name, volume_name
 from sealift_manifests.preflight.notes import SERVICES_NOTE, service_needs_facts
 from sealift_manifests.serving.written import WRITTEN_NOTE
 from sealift_manifests.stack_entries import StackEntry
@@ -31,6 +31,7 @@ def load_stack(spec: Spec) -> Stack | None:
         spec.models,
         spec.open_to_sites(),
         profiles=spec.profiles,
+        data=spec.volumes,
     )
     require_values(stack.where, stack.value)
     files = {path: source.read_bytes() for path, source in stack.files.items()}
@@ -53,10 +54,8 @@ def pack_stack(
         stack,
         f"{spec.name} {spec.version}",
         {image.name: image.reference for image in images.entries},
-        {
-            model.name: volume_name(spec.name, model.name, model.tree)
-            for model in models
-        },
+        {model.name: volume_name(spec.name, model.name, model.tree) for model in models}
+        | {name: data_volume_name(spec.name, name) for name in spec.volumes},
     )
     contents = {path: source.read_bytes() for path, source in rendered.files.items()}
     contents[COMPOSE_FILE] = rendered.compose

@@ -16,10 +16,12 @@ from sealift_manifests.paths import is_label, is_note, is_version
 from sealift_manifests.records import require
 from sealift_manifests.settings import FEATURE as SETTINGS_FEATURE
 from sealift_manifests.stack_entries import StackEntry
+from sealift_manifests.volume_entries import FEATURE as VOLUMES_FEATURE
+from sealift_manifests.volume_entries import VolumeEntry
 
 FORMAT = 1
 BUNDLE_TYPE = "sealift-bundle"
-KNOWN_FEATURES: Tuple[str, ...] = (SETTINGS_FEATURE,)
+KNOWN_FEATURES: Tuple[str, ...] = (SETTINGS_FEATURE, VOLUMES_FEATURE)
 """Additions to format 1 that this reader understands, by name."""
 
 MAX_MANIFEST = 256 << 20
@@ -49,6 +51,7 @@ class Manifest:
     models: Tuple[ModelEntry, ...] = ()
     images: Tuple[ImageEntry, ...] = ()
     stack: Optional[StackEntry] = None
+    volumes: Tuple[VolumeEntry, ...] = ()
     features: Tuple[str, ...] = ()
     facts: Dict[str, Any] = field(default_factory=dict)
 
@@ -61,14 +64,19 @@ class Manifest:
         require(_CREATED.match(self.created), f"bad time {self.created!r}")
         datetime.strptime(self.created, "%Y-%m-%dT%H:%M:%SZ")
         require(is_note(self.builder), f"bad builder {self.builder!r}")
+        models = [m.name for m in self.models]
         for what, names in (
-            ("model", [m.name for m in self.models]),
+            ("model", models),
             ("image", [i.name for i in self.images]),
             ("image reference", [i.reference for i in self.images]),
+            # A mount names either: the two share their names.
+            ("volume", [v.name for v in self.volumes] + models),
         ):
             require(len(names) == len(set(names)), f"a {what} appears twice")
         for image in self.images:
             _check_image(image, self.platform)
+        has_feature = VOLUMES_FEATURE in self.features
+        require(has_feature == bool(self.volumes), "volumes without the feature")
         if self.stack:
             _check_services(self.stack, self)
         has_settings = bool(self.stack and self.stack.leaves_open)
@@ -86,6 +94,10 @@ class Manifest:
         if self.stack:
             for entry in self.stack.files:
                 yield entry.digest, entry.size, f"stack: {entry.path}"
+        for volume in self.volumes:
+            for item in volume.items:
+                if item.digest is not None:
+                    yield item.digest, item.size, f"volume {volume.name}: {item.path}"
 
 
 def _check_image(image: ImageEntry, platform: str) -> None:

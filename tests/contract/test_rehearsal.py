@@ -26,7 +26,7 @@ def spec(engine: hosts.Engine, tmp_path: Path) -> Iterator[Callable[..., Path]]:
     """Return what writes the spec of one service that runs this shell script."""
     name = unique("reh")
 
-    def written(script: str, **service: object) -> Path:
+    def written(script: str, data: str = "", **service: object) -> Path:
         """Return a spec; its image is in the engine until it is built."""
         layer = tmp_path / "layer.tar"
         layer.write_bytes(busybox_layer())
@@ -36,7 +36,10 @@ def spec(engine: hosts.Engine, tmp_path: Path) -> Iterator[Callable[..., Path]]:
         stack = {"services": {"server": held}}
         making.write_files(tmp_path, {"compose.yaml": json.dumps(stack)})
         images = {"s": {"engine": f"{name}/s:1"}}
-        return making.a_spec(tmp_path, name, images=images, stack="compose.yaml")
+        fields = {"volumes": {"store": {"path": data}}} if data else {}
+        return making.a_spec(
+            tmp_path, name, images=images, stack="compose.yaml", **fields
+        )
 
     try:
         yield written
@@ -48,8 +51,8 @@ def spec(engine: hosts.Engine, tmp_path: Path) -> Iterator[Callable[..., Path]]:
 def bundle(spec, engine: hosts.Engine, key: Key, tmp_path: Path) -> Callable[..., Path]:
     """Return what builds a bundle of one service that runs this shell script."""
 
-    def built(script: str, **service: object) -> Path:
-        path = making.build(spec(script, **service), key, tmp_path / "out")
+    def built(script: str, data: str = "", **service: object) -> Path:
+        path = making.build(spec(script, data, **service), key, tmp_path / "out")
         engine.run("rmi", f"{path.name.rpartition('-')[0]}/s:1")
         return path
 
@@ -87,6 +90,20 @@ def test_a_stack_that_keeps_to_itself_passes_and_leaves_nothing(bundle, key, eng
     name = path.name.rpartition("-")[0]
     assert not any(making.in_engine(engine, name).values())
     assert rules() == before
+
+
+def test_data_is_rehearsed_with_a_copy_that_goes_again(bundle, key, engine, tmp_path):
+    making.write_files(tmp_path / "data", {"seed": "x"})
+    script = f"/bin/busybox test -f /data/seed && /bin/busybox touch /data/new; {QUIET}"
+    path = bundle(script, str(tmp_path / "data"), volumes=["store:/data"])
+
+    rehearse(path, key, "--strict").expect(0, "server: running")
+
+    name = path.name.rpartition("-")[0]
+    assert not any(making.in_engine(engine, name).values())
+    # Where the bundle is installed its data is real: it is not rehearsed on.
+    engine.run("volume", "create", f"sealift-data.{name}.store")
+    rehearse(path, key).expect(44, f"volume sealift-data.{name}.store")
 
 
 def test_who_tries_to_get_out_is_told_with_what_and_when(bundle, key):

@@ -16,13 +16,16 @@ from pathlib import Path
 
 import pytest
 import strangers_reader as stranger
-import strangers_settings
+import strangers_settings as settings_part
+import strangers_volumes as volumes_part
 from cryptography.exceptions import InvalidSignature
 from making import Key, a_key, build, flip, model_files, noise, resign, weights_spec
 from sealift_bundler.target import open_target
 from sealift_manifests import digests, image_entries, model, model_entries, sums
 from sealift_manifests import index as index_module
 from sealift_manifests import settings as site_settings
+from sealift_manifests import stack_entries as stack
+from sealift_manifests import volume_entries as volume
 from sealift_manifests.bundle import MAX_SMALL_FILE, open_bundle
 from sealift_manifests.codecs import CODECS
 from sealift_manifests.errors import SignatureError
@@ -217,10 +220,8 @@ def test_neither_reader_looks_at_more_signatures_than_the_limit(tmp_path):
 
 
 def test_the_stranger_knows_none_of_our_code():
-    trees = [
-        ast.parse(Path(part.__file__).read_text())
-        for part in (stranger, strangers_settings)
-    ]
+    parts = (stranger, settings_part, volumes_part)
+    trees = [ast.parse(Path(part.__file__).read_text()) for part in parts]
     imported = {
         name
         for tree in trees
@@ -234,7 +235,7 @@ def test_the_stranger_knows_none_of_our_code():
     }
 
     foreign = {name.split(".")[0] for name in imported} - set(sys.stdlib_module_names)
-    assert foreign == {"zstandard", "cryptography", "strangers_settings"}
+    assert foreign - {part.__name__ for part in parts} == {"zstandard", "cryptography"}
 
 
 NOT_CARRIED = ("Chosen", "SettingFault")
@@ -243,7 +244,9 @@ NOT_CARRIED = ("Chosen", "SettingFault")
 
 def records() -> Iterator[tuple[str, str, bool]]:
     """Yield record, field and whether it is optional, for every part of a manifest."""
-    for name, kind in {**vars(model), **vars(site_settings)}.items():
+    parts = (model, model_entries, image_entries, stack, volume)
+    kinds = {k: v for part in (*parts, site_settings) for k, v in vars(part).items()}
+    for name, kind in kinds.items():
         if dataclasses.is_dataclass(kind) and name not in NOT_CARRIED:
             for field in dataclasses.fields(kind):
                 required = (
@@ -267,6 +270,9 @@ TITLES = {
     "Service": "Service",
     "Setting": "Setting",
     "Secret": "Secret",
+    "VolumeEntry": "Volume",
+    "VolumeSource": "Volume source",
+    "VolumeItem": "Volume item",
     "Pack": "Pack",
     "Chunk": "Chunk",
     "Content": "Content",

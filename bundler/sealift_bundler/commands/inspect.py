@@ -102,10 +102,9 @@ def _contents(manifest: Manifest) -> Iterator[str]:
             f"{counted(len(image.layers), 'layer')}, {human(image.size)}, "
             f"from {image.source.reference}"
         )
+    yield from _volume_lines(manifest)
+    yield from _service_lines(manifest)
     if manifest.stack:
-        for service in manifest.stack.services:
-            models = ", ".join(service.models) or "no models"
-            yield (f"  service    {service.name}: image {service.image}, {models}")
         yield from (f"  site       {line}" for line in site_lines(manifest.stack))
 
 
@@ -121,6 +120,21 @@ def _rehearsal_lines(evidence: Evidence | None) -> list[str]:
         return []
     seen = [f"             {each}" for each in evidence.attempts]
     return [f"  rehearsed  {evidence}", *seen]
+
+
+def _volume_lines(manifest: Manifest) -> Iterator[str]:
+    for volume in manifest.volumes:
+        origin = volume.source.volume or "a directory"
+        yield (
+            f"  volume     {volume.name}: {counted(len(volume.files), 'file')}, "
+            f"{human(volume.size)}, {volume.digest.short}, from {origin}"
+        )
+
+
+def _service_lines(manifest: Manifest) -> Iterator[str]:
+    for service in manifest.stack.services if manifest.stack else ():
+        models = ", ".join(service.models) or "no models"
+        yield f"  service    {service.name}: image {service.image}, {models}"
 
 
 def _tables(bundle: Bundle) -> ChosenTables:

@@ -9,6 +9,7 @@ from sealift_manifests.errors import EngineError
 
 from sealift_installer import durable
 from sealift_installer.commands import Result, add_installed_name
+from sealift_installer.data_volumes import data_facts, data_lines
 from sealift_installer.host import Host
 from sealift_installer.ledger import first_broken_line, unfinished_installs
 from sealift_installer.overview import running_release
@@ -60,6 +61,7 @@ def _describe(host: Host, release: Release) -> Dict[str, Any]:
         "last_audit": audited.get("time") if audited else None,
         "last_audit_clean": audited.get("clean", True) if audited else None,
         "models": {m.name: host.layout.tree(m) for m in manifest.models},
+        "data": data_facts(host, manifest),
         "services": services,
         **site_facts(host, manifest),
         "engine_error": silence,
@@ -92,6 +94,7 @@ def _lines(facts: Dict[str, Any]) -> List[str]:
         *([f"  previous    {facts['previous']}"] if facts["previous"] else []),
         *([f"  runs        {facts['running']}"] if facts["running"] else []),
         *(f"  model       {name}: {path}" for name, path in facts["models"].items()),
+        *data_lines(facts["data"]),
         *site_lines(facts),
         *(f"  service     {name}: {is_}" for name, is_ in facts["services"].items()),
         *([f"  services    unknown: {silence}"] if silence else []),
