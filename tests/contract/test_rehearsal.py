@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import hosts
 import making
@@ -26,7 +27,7 @@ def spec(engine: hosts.Engine, tmp_path: Path) -> Iterator[Callable[..., Path]]:
     """Return what writes the spec of one service that runs this shell script."""
     name = unique("reh")
 
-    def written(script: str, **service: object) -> Path:
+    def written(script: str, site: Any = None, **service: object) -> Path:
         """Return a spec; its image is in the engine until it is built."""
         layer = tmp_path / "layer.tar"
         layer.write_bytes(busybox_layer())
@@ -36,7 +37,10 @@ def spec(engine: hosts.Engine, tmp_path: Path) -> Iterator[Callable[..., Path]]:
         stack = {"services": {"server": held}}
         making.write_files(tmp_path, {"compose.yaml": json.dumps(stack)})
         images = {"s": {"engine": f"{name}/s:1"}}
-        return making.a_spec(tmp_path, name, images=images, stack="compose.yaml")
+        more = {} if site is None else site
+        return making.a_spec(
+            tmp_path, name, images=images, stack="compose.yaml", **more
+        )
 
     try:
         yield written
@@ -87,6 +91,23 @@ def test_a_stack_that_keeps_to_itself_passes_and_leaves_nothing(bundle, key, eng
     name = path.name.rpartition("-")[0]
     assert not any(making.in_engine(engine, name).values())
     assert rules() == before
+
+
+def test_a_rehearsal_plays_a_site_with_its_settings_and_made_up_secrets(bundle, key):
+    site = {
+        "settings": {"WORD": {"type": "text"}, "N": {"type": "integer", "default": 1}},
+        "secrets": {"made": {"generate": 16}, "brought": None},
+    }
+    look = "/bin/busybox cat /run/secrets/made /run/secrets/brought"
+    path = bundle(
+        f'[ "$$WORD$$N" = yes1 ] && {look} && {QUIET}',
+        site=site,
+        environment={"WORD": "${WORD}", "N": "${N}"},
+        secrets=["made", "brought"],
+    )
+
+    rehearse(path, key).expect(48, "WORD: must be set")
+    rehearse(path, key, "--set", "WORD=yes").expect(0, "server: running")
 
 
 def test_who_tries_to_get_out_is_told_with_what_and_when(bundle, key):

@@ -237,14 +237,10 @@ def test_the_stranger_knows_none_of_our_code():
     assert foreign == {"zstandard", "cryptography", "strangers_settings"}
 
 
-NOT_CARRIED = ("Chosen", "SettingFault")
-"""Records beside those of a manifest that only say something of a host."""
-
-
 def records() -> Iterator[tuple[str, str, bool]]:
     """Yield record, field and whether it is optional, for every part of a manifest."""
     for name, kind in {**vars(model), **vars(site_settings)}.items():
-        if dataclasses.is_dataclass(kind) and name not in NOT_CARRIED:
+        if dataclasses.is_dataclass(kind):
             for field in dataclasses.fields(kind):
                 required = (
                     field.default is dataclasses.MISSING
