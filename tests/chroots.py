@@ -1,6 +1,7 @@
-"""A small Debian 11 to run the installer in: its Python is 3.9, its tools are old.
+"""Small Debians, made once by debootstrap and kept in the user's cache.
 
-Made once by debootstrap and kept in the user's cache. Only root can make and enter it.
+A Debian 11 to run the installer in: its Python is 3.9, its tools are old. And a Debian
+13 as a tar, to build an image on. Only root can make and enter them.
 """
 
 from __future__ import annotations
@@ -11,14 +12,13 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from hosts import MissingHostError, is_root
 
-SUITE = "bullseye"
 DEFAULT_MIRROR = "http://deb.debian.org/debian"
 # Each command has its own mounts and processes, which end with it, and no network.
 _ENTER = 'mount -t proc proc "$1/proc" && exec chroot "$@"'
@@ -54,6 +54,39 @@ class Chroot:
 
 def debian11() -> Chroot:
     """Return the chroot from the cache, made first where it is not there yet."""
+    # python3 is all that the installer asks of a host.
+    return Chroot(_kept("debian-11", lambda to: _bootstrap(to, "bullseye", "python3")))
+
+
+def debian13_tar() -> Path:
+    """Return the file system of a Debian 13 as a tar, with what llama.cpp asks for."""
+    packages = "python3,curl,libgomp1,libstdc++6"
+
+    def make(partial: Path) -> None:
+        with tempfile.TemporaryDirectory(dir=partial.parent) as folder:
+            root = Path(folder) / "root"
+            _bootstrap(root, "trixie", packages)
+            # Mounts come with the container; lists and packages serve nobody there.
+            unwanted = ("./dev/*", "./var/lib/apt/lists/*", "./var/cache/apt/*")
+            leave_out = [f"--exclude={path}" for path in unwanted]
+            plain = ["--sort=name", "--mtime=@0", "--numeric-owner"]
+            command = [
+                "tar",
+                "-C",
+                str(root),
+                *plain,
+                *leave_out,
+                "-cf",
+                str(partial),
+                ".",
+            ]
+            subprocess.run(command, check=True)
+
+    return _kept("debian-13.tar", make)
+
+
+def _kept(name: str, make: Callable[[Path], None]) -> Path:
+    """Return what is kept under a name; where nothing is, `make` it."""
     if not is_root():
         raise MissingHostError("only root can make and enter a chroot")
     if not shutil.which("debootstrap"):
@@ -61,30 +94,30 @@ def debian11() -> Chroot:
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     cache = Path(base, "sealift-tests")
     cache.mkdir(parents=True, exist_ok=True)
-    root = cache / "debian-11"
+    path = cache / name
     with (cache / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not root.exists():
-            _bootstrap(root)
-    return Chroot(root)
+        if not path.exists():
+            partial = path.with_name(f"{name}.partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            make(partial)
+            partial.rename(path)
+    return path
 
 
-def _bootstrap(root: Path) -> None:
-    partial = root.with_name(root.name + ".partial")
-    log = root.with_name(root.name + ".log")
-    shutil.rmtree(partial, ignore_errors=True)
-    # python3 is all that the installer asks of a host.
-    options = ["--variant=minbase", "--include=python3"]
+def _bootstrap(root: Path, suite: str, packages: str) -> None:
+    log = root.parent / f"debootstrap-{suite}.log"
+    options = ["--variant=minbase", f"--include={packages}"]
     with log.open("wb") as output:
         done = subprocess.run(
-            ["debootstrap", *options, SUITE, str(partial), debian_mirror()],
+            ["debootstrap", *options, suite, str(root), debian_mirror()],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
         )
     if done.returncode != 0:
-        raise MissingHostError(f"debootstrap of Debian 11 failed; see {log}")
-    partial.rename(root)
+        lines = log.read_text("utf-8", "replace").splitlines()
+        raise MissingHostError(f"debootstrap of {suite} failed: {lines[-3:]}")
 
 
 def debian_mirror(apt: Path = Path("/etc/apt")) -> str:

@@ -91,6 +91,12 @@ def debian11() -> chroots.Chroot:
 
 
 @pytest.fixture(scope="session")
+def compose_v2() -> list[str]:
+    """The command of a Compose v2."""
+    return _require(hosts.find_compose_v2, may_skip=True)
+
+
+@pytest.fixture(scope="session")
 def hub_model_dir() -> Path:
     """The folder of a small real model, as its publisher packed it."""
     return _require(hosts.find_model, may_skip=False)

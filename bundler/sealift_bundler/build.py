@@ -53,6 +53,7 @@ from sealift_bundler.pack_images import pack_images
 from sealift_bundler.pack_models import pack_model
 from sealift_bundler.pack_stack import load_stack, pack_stack
 from sealift_bundler.parity import write_parity
+from sealift_bundler.pinning import load_pinned_spec
 from sealift_bundler.readback import read_back
 from sealift_bundler.rehearsal.unsigned import check_rehearsable, rehearse_unsigned
 from sealift_bundler.rehearsal.values import EVIDENCE_NAME, Evidence, dump_evidence
@@ -60,7 +61,6 @@ from sealift_bundler.report import Report
 from sealift_bundler.room import least_size, require_room
 from sealift_bundler.signed_files import Content, signed_files, write_files
 from sealift_bundler.signing import Signer, named_signers
-from sealift_bundler.spec_load import load_spec
 from sealift_bundler.surveys import (
     Judged,
     judge,
@@ -186,8 +186,10 @@ def _prepare(
     surveys = read_surveys(request.survey_paths)
     tables = tables_of(request.tables_path)
     bases = read_bases(request.base_paths)
-    spec = load_spec(request.spec_path)
+    spec = load_pinned_spec(request.spec_path, request.insecure)
     stack = load_stack(spec)
+    if stack:
+        spec = spec.without_images(stack.idle)
     directory = request.spec_path.absolute().parent
     if request.rehearsal:
         check_rehearsable(spec.name, stack)

@@ -7,32 +7,55 @@ import shlex
 import signal
 import sys
 import traceback
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Any
 
 import typer
+import typer.main
 from sealift_manifests.errors import SealiftError
+from typer.core import TyperGroup
 
 from sealift_bundler import __version__
-from sealift_bundler.commands import (
-    build,
-    copy,
-    diff,
-    init,
-    inspect,
-    installer,
-    keygen,
-    plan,
-    rehearse,
-    repair,
-    verify,
-)
 from sealift_bundler.progress import say_json
-from sealift_bundler.surveys import HostUnfitError, judged_as_json
 
 _INTERRUPTED = 130
 _ANEW = ("--fresh", "--from-start")
+_COMMANDS = (
+    *("init", "keygen", "plan", "build", "copy", "inspect", "verify"),
+    *("rehearse", "diff", "repair", "installer"),
+)
+"""The modules of `sealift_bundler.commands`, as they are listed."""
+
+
+class _Imported(Mapping[str, Any]):
+    """Imports a command when it is wanted: to import all takes half a second."""
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in _COMMANDS:
+            raise KeyError(name)
+        alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+        alone.command(name)(import_module(f"sealift_bundler.commands.{name}").run)
+        return typer.main.get_command(alone)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_COMMANDS)
+
+    def __len__(self) -> int:
+        return len(_COMMANDS)
+
+
+class _Group(TyperGroup):
+    """All commands, none of which is imported yet."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.commands = _Imported()  # type: ignore[assignment]  # it is only read
+
 
 app = typer.Typer(
     name="sealift",
+    cls=_Group,
     help="Carry an LLM serving stack across an air gap, in one signed bundle.",
     no_args_is_help=True,
     add_completion=False,
@@ -42,17 +65,6 @@ app = typer.Typer(
     "2x a source, the spec or the output, 30 a surveyed host will not do, "
     "40 the engine, 130 interrupted.",
 )
-app.command("init")(init.run)
-app.command("keygen")(keygen.run)
-app.command("plan")(plan.run)
-app.command("build")(build.run)
-app.command("copy")(copy.run)
-app.command("inspect")(inspect.run)
-app.command("verify")(verify.run)
-app.command("rehearse")(rehearse.run)
-app.command("diff")(diff.run)
-app.command("repair")(repair.run)
-app.command("installer")(installer.run)
 
 
 def _version(wanted: bool) -> None:
@@ -100,6 +112,8 @@ def _stop_cleanly(number: int, frame: object) -> None:
 def _tell(error: SealiftError) -> None:
     """Say what is wrong and what to do next, as JSON to whoever asked for that."""
     if "--json" in sys.argv:
+        from sealift_bundler.surveys import HostUnfitError, judged_as_json
+
         more = dict(error.facts)
         if isinstance(error, HostUnfitError):
             more["hosts"] = judged_as_json(error.judged)

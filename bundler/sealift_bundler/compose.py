@@ -6,7 +6,7 @@ start it offline. What can be wrong is told by compose_check. Never runs Compose
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from posixpath import normpath
@@ -23,6 +23,8 @@ from sealift_bundler.compose_check import (
     read_volume,
 )
 from sealift_bundler.compose_site import with_secrets, with_settings
+from sealift_bundler.composing.older import for_older_compose
+from sealift_bundler.composing.source import read_stack
 from sealift_bundler.spec_settings import NOTHING_OPEN, SiteSpec
 from sealift_bundler.strictyaml import Plain
 
@@ -30,7 +32,7 @@ __all__ = ["COMPOSE_FILE", "RenderedStack", "Stack", "parse_stack", "render_stac
 
 # 1.29 refuses `name`, v2 warns about `version`, and anchors are written out.
 _DROPPED = ("version", "name")
-_DROPPED_IN_SERVICES = ("image", "build", "pull_policy", "develop")
+_DROPPED_IN_SERVICES = ("image", "build", "pull_policy")
 _YES, _NEVER = Plain("true", "bool"), Plain("never")
 
 
@@ -49,7 +51,8 @@ class Stack:
 
     `images` and `models` say what each service uses; `files` go along. `references`
     are those of the images in the spec, by their keys. Settings of the spec are written
-    out in `value`, with their defaults.
+    out in `value`, with their defaults. `texts` is what it was made of, by file, and
+    `idle` are the images of profiles that are not taken.
     """
 
     where: str
@@ -59,6 +62,8 @@ class Stack:
     files: Mapping[str, Path]
     references: Mapping[str, str] = field(default_factory=dict)
     site: SiteSpec = NOTHING_OPEN
+    texts: Mapping[str, bytes] = field(default_factory=dict)
+    idle: frozenset[str] = frozenset()
 
     def reference(self, image: str) -> str:
         """Return the reference of an image of the spec, by its key."""
@@ -83,34 +88,44 @@ class Stack:
 
 
 def parse_stack(
-    path: Path,
+    path: Path | Sequence[Path],
     references: Mapping[str, str],
     models: Collection[str],
     site: SiteSpec = NOTHING_OPEN,
+    *,
+    profiles: Collection[str] = (),
 ) -> Stack:
-    """Read a Compose file and check it against the images and models of the spec.
+    """Read Compose files and check them against the images and models of the spec.
 
     `references` has the reference of each image as the spec has it, by its key; `site`
     what is left to each host.
     Raises SpecError with every fault.
     """
-    document = strictyaml.parse(strictyaml.read_text(path), path.name)
-    check = StackCheck(path.absolute().parent, references, models, site)
+    paths = [path] if isinstance(path, Path) else path
+    left_open = [setting.name for setting in site.settings]
+    source = read_stack(paths, profiles, left_open)
+    document = source.document
+    directory = paths[0].absolute().parent
+    left_out = source.left_out
+    check = StackCheck(directory, references, models, site, left_out=left_out)
     check.run(document.value)
-    if check.faults:
+    faults = [*source.faults, *check.faults]
+    if faults:
         raise SpecError(
-            document.describe_all(check.faults),
+            document.describe_all(faults),
             hint="Correct these lines of the Compose file. It runs where nothing can "
             "be pulled or built.",
         )
     return Stack(
-        path.name,
+        document.where,
         with_settings(document.value, site),
         check.images,
         check.models,
         check.files,
         references,
         site,
+        source.texts,
+        check.images_of(source.left_out) - set(check.images.values()),
     )
 
 
@@ -131,7 +146,7 @@ def render_stack(
         name: _service(stack, service, loaded[stack.images[name]])
         for name, service in value["services"].items()
     }
-    value["volumes"] = _volumes(stack, value.get("volumes") or {}, volumes)
+    value[Plain("volumes")] = _volumes(stack, value.get("volumes") or {}, volumes)
     if not value["volumes"]:
         del value["volumes"]
     value = with_secrets(value, stack.site)
@@ -162,7 +177,7 @@ def _service(stack: Stack, service: Mapping[str, Any], image: str) -> dict[str, 
         Plain("image"): image,
         Plain("pull_policy"): _NEVER,
     }
-    for key, held in service.items():
+    for key, held in for_older_compose(service).items():
         if key == "volumes":
             rendered[key] = [_mount(stack, each) for each in held or []]
         elif key == "env_file":

@@ -21,6 +21,7 @@ from sealift_manifests.references import qualify, read_reference
 
 from sealift_bundler.compose_keys import misspelt_keys
 from sealift_bundler.compose_site import SiteCheck
+from sealift_bundler.composing.image_hint import image_hint
 from sealift_bundler.spec_settings import NOTHING_OPEN, SiteSpec
 from sealift_bundler.strictyaml import Fault, Place
 
@@ -33,12 +34,9 @@ _START = re.compile(r"[A-Za-z_]\w*")
 _OUTSIDE_BRACES = re.compile(r":(?![^{]*\})")
 
 _REFUSED_ON_TOP = {
-    "include": "other files do not travel; merge them with `docker compose config`",
     "configs": "docker-compose 1.29 ignores configs; mount the file: ./file:/path:ro",
 }
 _REFUSED_IN_SERVICES = {
-    "extends": "does not travel; use a YAML anchor, or merge with `docker compose "
-    "config`",
     "configs": "docker-compose 1.29 ignores configs; mount the file: ./file:/path:ro",
     "gpus": "older Compose ignores it and starts without a GPU; write deploy: "
     "{resources: {reservations: {devices: [{driver: nvidia, count: all, "
@@ -108,6 +106,8 @@ class StackCheck:
         references: Mapping[str, str],
         models: Collection[str],
         site: SiteSpec = NOTHING_OPEN,
+        *,
+        left_out: Collection[str] = (),
     ) -> None:
         self.faults: list[Fault] = []
         self.images: dict[str, str] = {}
@@ -121,6 +121,7 @@ class StackCheck:
         self._services: Collection[str] = ()
         self._site = SiteCheck(site)
         self._carried = {secret.label for secret in site.secrets}
+        self._left_out = left_out
 
     def run(self, value: Any) -> None:
         """Check a whole file."""
@@ -165,7 +166,7 @@ class StackCheck:
                 models.add(model)
         self.models[name] = tuple(sorted(models))
         for other in service.get("depends_on") or ():
-            if other not in self._services:
+            if other not in self._services and other not in self._left_out:
                 self._say(
                     (*place, "depends_on"),
                     f"{other!r} is no service of this file: it would never start",
@@ -173,6 +174,14 @@ class StackCheck:
         for path, required in env_files(service.get("env_file")):
             if required or os.path.exists(self._directory / path):
                 self._carry((*place, "env_file"), path)
+
+    def images_of(self, services: Mapping[str, Any]) -> frozenset[str]:
+        """Return the images of the spec that services name, whatever else they say."""
+        keys = {
+            self._key_of(service.get("image") or (name if "build" in service else None))
+            for name, service in services.items()
+        }
+        return frozenset(key for key in keys if key is not None)
 
     def _check_image(self, place: Place, service: Mapping[str, Any]) -> None:
         name, written = str(place[1]), service.get("image")
@@ -193,7 +202,8 @@ class StackCheck:
         self._say(
             (*place, "image") if written else place,
             f"{'image ' + repr(str(written)) if written else 'has no image; it'} must "
-            f"be one of the spec's; allowed: {known}",
+            f"be one of the spec's; {image_hint(name, service, self._references)}"
+            f"allowed: {known}",
         )
 
     def _key_of(self, written: Any) -> str | None:
@@ -272,8 +282,8 @@ class StackCheck:
                 self._say(
                     place,
                     f"${{{name}}} has no value on the offline host; write the value, "
-                    f"{self._site.meant(name)}give a default (${{{name}:-...}}), or $$ "
-                    "for a dollar sign",
+                    f"{self._site.meant(name)}give a default (${{{name}:-...}}) or a "
+                    "line of .env beside this file, or $$ for a dollar sign",
                 )
 
     def _carry(self, place: Place, path: str) -> None:

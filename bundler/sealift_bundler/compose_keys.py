@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 _ALIKE = 0.8
+_ALIKE_IN_CHECKS = 0.6  # few keys, and no format of Compose takes any other
 
 _OF_A_SERVICE = """
 annotations attach blkio_config build cap_add cap_drop cgroup cgroup_parent command
@@ -41,15 +42,15 @@ def misspelt_keys(service: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...],
     yield from (((key,), meant) for key, meant in _misspelt(service, SERVICE_KEYS))
     check = service.get("healthcheck")
     if isinstance(check, Mapping):
-        for key, meant in _misspelt(check, HEALTHCHECK_KEYS):
+        for key, meant in _misspelt(check, HEALTHCHECK_KEYS, _ALIKE_IN_CHECKS):
             yield ("healthcheck", key), meant
 
 
 def _misspelt(
-    written: Mapping[str, Any], known: frozenset[str]
+    written: Mapping[str, Any], known: frozenset[str], alike: float = _ALIKE
 ) -> Iterator[tuple[str, str]]:
     for key in map(str, written):
         if key not in known and not key.startswith("x-"):
-            near = difflib.get_close_matches(key, sorted(known), 1, _ALIKE)
+            near = difflib.get_close_matches(key, sorted(known), 1, alike)
             if near:
                 yield key, near[0]

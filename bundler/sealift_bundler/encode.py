@@ -7,6 +7,7 @@ are laid out is said in `sealift_manifests.codecs`; cutting files is `chunking`.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +25,10 @@ from sealift_manifests.codecs import (
     ZSTD,
 )
 from sealift_manifests.digests import Buffer
+from sealift_manifests.parallel import Scratch
 
+# Nothing here multiplies matrices; threads for that would be started on import.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 try:
     _numpy: Any = import_module("numpy")
 except ImportError:
@@ -37,6 +41,7 @@ _SEGMENT = 16 << 10
 # Elements split at once: the intermediate values stay in the processor's cache.
 _SLICE = 1 << 16
 _local = threading.local()
+_scratch = Scratch()
 
 
 @dataclass(frozen=True)
@@ -51,21 +56,22 @@ class Encoded:
     stored: Buffer
 
 
-def encode(data: Buffer, width: int) -> Encoded:
+def encode(data: Buffer, width: int, into: memoryview | None = None) -> Encoded:
     """Return `data`, elements of `width` bytes, in the form that suits it best.
 
-    Only widths 2 and 4 make a difference; any other is taken as plain bytes. Safe to
-    call from several threads, which it leaves the interpreter lock to.
+    Only widths 2 and 4 make a difference; any other is taken as plain bytes. `into` is
+    as long as `data`, and may become the memory of what is stored. Safe to call from
+    several threads, which it leaves the interpreter lock to.
     """
     view = memoryview(data).cast("B")
     elements = width if width in WIDTHS else 1
-    encoded = _shrink(view, elements) if len(view) else None
+    encoded = _shrink(view, elements, into) if len(view) else None
     if encoded and len(encoded.stored) <= len(view) * _WORTH_IT:
         return encoded
     return Encoded(RAW, 1, data)
 
 
-def _shrink(view: memoryview, width: int) -> Encoded | None:
+def _shrink(view: memoryview, width: int, into: memoryview | None) -> Encoded | None:
     """Compress with what does best on a sample; None if nothing does well."""
     sample = _sample(view, width)
     by_level = len(_by_level().compress(sample))
@@ -77,7 +83,11 @@ def _shrink(view: memoryview, width: int) -> Encoded | None:
         return Encoded(ZSTD, 1, _by_level().compress(view))
     if width == 1:
         return Encoded(ZSTD, 1, _by_entropy().compress(view))
-    return Encoded(SHUFFLE_ZSTD, width, _shuffled(view, width, worthy))
+    if into is None:
+        shuffled = _shuffled(view, width, worthy, memoryview(bytearray(len(view))))
+        return Encoded(SHUFFLE_ZSTD, width, bytes(shuffled)) if shuffled else None
+    shuffled = _shuffled(view, width, worthy, into)
+    return Encoded(SHUFFLE_ZSTD, width, shuffled) if shuffled else None
 
 
 def _sample(view: memoryview, width: int) -> bytes:
@@ -101,46 +111,58 @@ def _worthy_planes(sample: bytes, width: int) -> tuple[list[bool], int]:
     return worthy, total
 
 
-def _shuffled(view: memoryview, width: int, worthy: Sequence[bool]) -> bytes:
-    whole = len(view) // width * width
-    split = _split_with_numpy if _numpy else _split
-    header = b""
-    parts = []
-    for plane, compress in zip(split(view[:whole], width), worthy, strict=True):
+def _shuffled(
+    view: memoryview, width: int, worthy: Sequence[bool], into: memoryview
+) -> memoryview | None:
+    """Fill the start of `into` with the planes, and return it; None if it is too short.
+
+    Planes before the first that is compressed are split to where they stay.
+    """
+    length, tail = divmod(len(view), width)
+    first = worthy.index(True)
+    at = PLANE_HEADER.size * width
+    rooms = [*_rooms(into[at:], length, first)]
+    others = width - first
+    rooms += _rooms(_scratch.take(length * others), length, others)
+    (_split_with_numpy if _numpy else _split)(view[: length * width], rooms)
+    header = PLANE_HEADER.pack(PLANE_RAW, length) * first
+    at += length * first
+    for plane, compress in zip(rooms[first:], worthy[first:], strict=True):
         part = _by_entropy().compress(plane) if compress else plane
         header += PLANE_HEADER.pack(PLANE_ZSTD if compress else PLANE_RAW, len(part))
-        parts.append(part)
-    return b"".join((header, *parts, view[whole:]))
+        if at + len(part) + tail > len(into):
+            return None
+        into[at : at + len(part)] = part
+        at += len(part)
+    into[: len(header)] = header
+    into[at : at + tail] = view[length * width :]
+    return into[: at + tail]
 
 
-def _split(view: memoryview, width: int) -> list[Buffer]:
-    # The strided copy of a bytearray is twice as fast as that of bytes.
-    step = _SLICE * width
-    pieces = [bytearray(view[at : at + step]) for at in range(0, len(view), step)]
-    return [b"".join(p[position::width] for p in pieces) for position in range(width)]
+def _rooms(memory: memoryview, length: int, count: int) -> list[memoryview]:
+    return [memory[length * n : length * (n + 1)] for n in range(count)]
 
 
-def _split_with_numpy(view: memoryview, width: int) -> list[Buffer]:
-    """Do what `_split` does, several times faster and without the interpreter lock.
+def _split(view: memoryview, rooms: Sequence[memoryview]) -> None:
+    """Put the bytes of each place in an element into the room of that place."""
+    width = len(rooms)
+    for start in range(0, len(rooms[0]), _SLICE):
+        # The strided copy of a bytearray is twice as fast as that of bytes.
+        piece = bytearray(view[start * width : (start + _SLICE) * width])
+        for position, room in enumerate(rooms):
+            room[start : start + _SLICE] = piece[position::width]
 
-    The planes last until the next call from the same thread.
-    """
-    elements = _numpy.frombuffer(view, f"<u{width}")
-    planes = _scratch(len(view)).reshape(width, len(elements))
+
+def _split_with_numpy(view: memoryview, rooms: Sequence[memoryview]) -> None:
+    """Do what `_split` does, several times faster and without the interpreter lock."""
+    elements = _numpy.frombuffer(view, f"<u{len(rooms)}")
+    planes = [_numpy.frombuffer(room, "u1") for room in rooms]
     for start in range(0, len(elements), _SLICE):
         piece = elements[start : start + _SLICE]
-        for position in range(width):
+        for position, plane in enumerate(planes):
             shifted = piece >> 8 * position if position else piece
-            target = planes[position, start : start + _SLICE]
+            target = plane[start : start + _SLICE]
             _numpy.copyto(target, shifted, casting="unsafe")
-    return list(planes)
-
-
-def _scratch(size: int) -> Any:
-    # Fresh pages for every chunk would cost as much as compressing it.
-    if size > len(getattr(_local, "scratch", b"")):
-        _local.scratch = _numpy.empty(size, "u1")
-    return _local.scratch[:size]
 
 
 def _by_level() -> zstandard.ZstdCompressor:

@@ -18,11 +18,10 @@ from sealift_bundler.gather_ollama import (
 from sealift_bundler.lock import LocalPin, ModelPin, OllamaPin, local_path, model_pin
 from sealift_bundler.models.content_check import expected_check
 from sealift_bundler.models.gguf_header import read_gguf
-from sealift_bundler.models.hub import resolve_revision, select
-from sealift_bundler.models.hub_download import snapshot
 from sealift_bundler.models.hub_values import HubFile, HubRevision
 from sealift_bundler.models.local import scan_directory
 from sealift_bundler.models.safetensors_header import read_header
+from sealift_bundler.models.selection import select
 from sealift_bundler.pack_models import GatheredModel, SourceFile, inspect_files
 from sealift_bundler.spec import ModelSpec, Spec
 from sealift_bundler.workplace import Workplace
@@ -91,6 +90,9 @@ def model_pins(
 
 
 def _resolve(name: str, model: ModelSpec, place: Workplace) -> HubRevision:
+    # The Hub's client takes 0.15 s to import, which only its models shall cost.
+    from sealift_bundler.models.hub import resolve_revision
+
     repo, revision = str(model.huggingface), str(model.revision)
     pin = model_pin(place.lock, name, model, update=place.update)
     found = resolve_revision(repo, pin.commit if pin else revision)
@@ -101,6 +103,8 @@ def _resolve(name: str, model: ModelSpec, place: Workplace) -> HubRevision:
 def _from_hub(
     name: str, model: ModelSpec, revision: HubRevision, place: Workplace
 ) -> GatheredModel:
+    from sealift_bundler.models.hub_download import snapshot
+
     chosen = select(revision.files, model.include, model.ignore)
     total = sum(file.size for file in chosen)
     with place.report.progress(f"fetching model {name}", total) as progress:

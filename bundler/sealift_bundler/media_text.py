@@ -11,7 +11,7 @@ from sealift_manifests.sizes import human
 from sealift_bundler.media_plan import LargeFile, Layout, Medium, count_needed, ranges
 from sealift_bundler.media_plan import holds as held_by
 from sealift_bundler.media_sizes import usual_discs, usual_sticks
-from sealift_bundler.packs import MAX_PART_SIZE
+from sealift_bundler.part_size import MAX_PART_SIZE
 
 
 class MediaShortError(OutputError):

@@ -16,14 +16,15 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Protocol
 
-from sealift_manifests.codecs import RAW
+from sealift_manifests.codecs import RAW, SHUFFLE_ZSTD
 from sealift_manifests.digests import Buffer, Digest, digest_of, from_hex
 from sealift_manifests.index import MAX_CHUNK, Content, Index, base_chunk
 from sealift_manifests.parallel import core_count
 
 from sealift_bundler.encode import encode
 from sealift_bundler.inorder import InOrder
-from sealift_bundler.packs import MAX_PART_SIZE, Measured, Packs, Resumed
+from sealift_bundler.packs import Measured, Packs, Resumed
+from sealift_bundler.part_size import MAX_PART_SIZE
 from sealift_bundler.reading import Buffers
 from sealift_bundler.target import Target
 
@@ -93,7 +94,7 @@ class Packer:
         self._pool = ThreadPoolExecutor(workers, "encode")
         self._files = InOrder("measure-file")
         self._waiting: deque[_Taken] = deque()
-        self._settling: deque[tuple[Buffer, list[Future[None]]]] = deque()
+        self._settling: deque[tuple[list[Buffer], list[Future[None]]]] = deque()
         self._places: set[Digest] = set()
         self._left_out: dict[Digest, int] = {}
         self._contents: list[Packed] = []
@@ -194,7 +195,10 @@ class Packer:
         return self._encode(digest, data, width)
 
     def _encode(self, digest: Digest, data: Buffer, width: int) -> Measured:
-        encoded = encode(data, width)
+        room = self.buffers.take(len(data))
+        encoded = encode(data, width, room)
+        if encoded.codec != SHUFFLE_ZSTD:
+            self.buffers.give_back(room)
         raw = encoded.codec == RAW
         stored_digest = digest if raw else digest_of(encoded.stored)
         return Measured(digest, width, len(data), encoded, stored_digest)
@@ -207,6 +211,7 @@ class Packer:
         measured = taken.measured.result()
         digest, data = measured.digest, taken.data
         users = [taken.observed] if taken.observed else []
+        memory = [data]
         if taken.packed.left_out or digest in self._held:
             self._left_out[digest] = len(data)
         elif digest not in self._places:
@@ -216,17 +221,20 @@ class Packer:
                     measured = self._encode(digest, data, measured.asked)
                 users.append(self._packs.store(measured))
             self._places.add(digest)
+        if measured.encoded and measured.encoded.stored is not data:
+            memory.append(measured.encoded.stored)
         taken.packed.chunks.append(digest)
         self._packs.left = max(0, self._packs.left - len(data))
-        self._settling.append((data, users))
+        self._settling.append((memory, users))
         if len(self._settling) > _SETTLING:
             self._settle_next()
 
     def _settle_next(self) -> None:
-        data, users = self._settling.popleft()
+        memory, users = self._settling.popleft()
         for user in users:
             user.result()
-        self.buffers.give_back(data)
+        for each in memory:
+            self.buffers.give_back(each)
 
 
 def _observe(data: Buffer, state: Observer, observers: Sequence[Observer]) -> None:

@@ -12,9 +12,8 @@ import io
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from docker import DockerClient
 from sealift_manifests.digests import Digest, digest_of, from_hex
 from sealift_manifests.errors import SourceContentError
 from sealift_manifests.image_entries import (
@@ -42,6 +41,9 @@ from sealift_bundler.leaks.check import check_image
 from sealift_bundler.pack import Packer
 from sealift_bundler.progress import Meter
 from sealift_bundler.registry import LayerFacts, ResolvedImage, verify_layers
+
+if TYPE_CHECKING:
+    from docker import DockerClient
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from sealift_manifests.stack_entries import StackEntry
 
 from sealift_bundler.compose import Stack, parse_stack, render_stack
 from sealift_bundler.compose_check import COMPOSE_FILE
+from sealift_bundler.composing.required import require_values
 from sealift_bundler.leaks.check import check_stack
 from sealift_bundler.pack import Packer
 from sealift_bundler.pack_images import PackedImages
@@ -22,16 +23,21 @@ from sealift_bundler.spec import Spec
 
 def load_stack(spec: Spec) -> Stack | None:
     """Read and check the spec's Compose file, before anything is fetched."""
-    if spec.stack is None:
+    if not spec.stack:
         return None
     stack = parse_stack(
-        spec.stack, spec.references(), spec.models, spec.open_to_sites()
+        spec.stack,
+        spec.references(),
+        spec.models,
+        spec.open_to_sites(),
+        profiles=spec.profiles,
     )
-    sources = {stack.where: spec.stack, **stack.files}
-    texts = {path: source.read_bytes() for path, source in sources.items()}
+    require_values(stack.where, stack.value)
+    files = {path: source.read_bytes() for path, source in stack.files.items()}
     # Defaults come from the spec, which does not travel; they do.
     settings = {f"settings.{s.name}": s.default or "" for s in stack.site.settings}
-    check_stack(texts | {name: text.encode() for name, text in settings.items()})
+    defaults = {name: text.encode() for name, text in settings.items()}
+    check_stack({**stack.texts, **files, **defaults})
     return stack
 
 

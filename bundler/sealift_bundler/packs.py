@@ -13,18 +13,15 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from sealift_manifests.digests import Digest, from_hex
-from sealift_manifests.errors import UsageError
-from sealift_manifests.index import MAX_CHUNK, Chunk, Pack
+from sealift_manifests.index import Chunk, Pack
 
 from sealift_bundler.encode import Encoded
 from sealift_bundler.inorder import InOrder
 from sealift_bundler.output import output_faults
+from sealift_bundler.part_size import require_part_size
 from sealift_bundler.record import Closed, Line, Stored, pack_name
 from sealift_bundler.sinks import Sink
 from sealift_bundler.target import Target
-
-MAX_PART_SIZE = 2**32 - 1
-"""The default and largest pack that FAT32 takes, in bytes."""
 
 _SYNC_EVERY = 128 << 20
 """Bytes after which what was written is synced and recorded, in the background."""
@@ -55,16 +52,6 @@ class Resumed:
     kept: int
     lost: int
     at: str
-
-
-def require_part_size(part_size: int) -> None:
-    """Raise UsageError unless packs of so many bytes have room for any chunk."""
-    if part_size < MAX_CHUNK:
-        raise UsageError(
-            f"--part-size is {part_size} bytes; at least {MAX_CHUNK} (8 MiB) "
-            "are needed",
-            hint="Give a larger --part-size, such as 4GiB-1 for FAT32.",
-        )
 
 
 class Packs:

@@ -8,30 +8,34 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from mmap import mmap
 
 from sealift_manifests.digests import Buffer
 from sealift_manifests.index import MAX_CHUNK
+from sealift_manifests.parallel import large_buffer
 
 from sealift_bundler.chunking import Piece
 
 
 class Buffers:
-    """Lends memory for pieces. For one thread."""
+    """Lends memory of the size of a chunk. For several threads."""
 
     def __init__(self) -> None:
-        self._free: list[bytearray] = []
-        self._lent: dict[int, bytearray] = {}
+        self._free: list[mmap] = []
+        self._lent: dict[int, mmap] = {}
 
     def take(self, size: int) -> memoryview:
         """Return `size` bytes, at most those of a chunk."""
-        buffer = self._free.pop() if self._free else bytearray(MAX_CHUNK)
-        view = memoryview(buffer)[:size]
-        self._lent[id(view)] = buffer
-        return view
+        try:
+            buffer = self._free.pop()
+        except IndexError:
+            buffer = large_buffer(MAX_CHUNK)
+        self._lent[id(buffer)] = buffer
+        return memoryview(buffer)[:size]
 
     def give_back(self, view: Buffer) -> None:
-        """Let memory be used again; does nothing if it did not come from here."""
-        buffer = self._lent.pop(id(view), None)
+        """Let the memory behind a view be used again, if it came from here."""
+        buffer = self._lent.pop(id(memoryview(view).obj), None)
         if buffer is not None:
             self._free.append(buffer)
 

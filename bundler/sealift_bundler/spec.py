@@ -7,7 +7,7 @@ spec_load; nothing here asks a hub, a registry or an engine.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -32,6 +32,7 @@ from sealift_bundler.spec_values import (
     Integer,
     Label,
     LocalPath,
+    LocalPaths,
     Part,
     Reference,
     Text,
@@ -207,8 +208,10 @@ class Spec(Part):
     """Models, by the name that the stack mounts them under."""
     images: dict[Label, ImageSpec] = {}
     """Images, by a name of your choice."""
-    stack: LocalPath | None = None
-    """The Compose file."""
+    stack: LocalPaths = ()
+    """The Compose file; or several, merged as by `docker compose -f A -f B`."""
+    profiles: Texts = ()
+    """Profiles of the Compose file whose services are taken too."""
     settings: dict[SettingName, SettingSpec] = {}
     """What each host may decide: variables of the Compose file, by their names."""
     secrets: dict[Label, SecretEntry] = {}
@@ -221,7 +224,7 @@ class Spec(Part):
             yield "there is nothing to carry; give models or images"
         if value.get("stack") and not value.get("images"):
             yield "a stack needs images; list those of its services"
-        for key in ("settings", "secrets"):
+        for key in ("profiles", "settings", "secrets"):
             if value.get(key) and not value.get("stack"):
                 yield f"{key} go with a stack"
 
@@ -241,6 +244,13 @@ class Spec(Part):
             tuple(held.setting(name) for name, held in self.settings.items()),
             tuple(held.secret(label) for label, held in self.secrets.items()),
         )
+
+    def without_images(self, idle: Collection[str]) -> Spec:
+        """Return the spec without these images."""
+        if not idle:
+            return self
+        kept = {key: image for key, image in self.images.items() if key not in idle}
+        return self.model_copy(update={"images": kept})
 
     def serial_at(self, created: datetime) -> int:
         """Return the serial of a bundle made at this time."""

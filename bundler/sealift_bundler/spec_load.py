@@ -195,5 +195,7 @@ def _missing_files(value: Any, base: Path) -> list[Fault]:
             for name, secret in secrets.items() if isinstance(secrets, dict) else ():
                 look((*at, "secrets", name), secret, "file")
     if isinstance(value, Mapping):
-        look(("stack",), value.get("stack"), "file")
+        stack = value.get("stack")
+        for path in stack if isinstance(stack, list) else [stack]:
+            look(("stack",), path, "file")
     return faults

@@ -72,6 +72,26 @@ LocalPath = Annotated[
 Texts = Annotated[tuple[Text, ...], Field(strict=False)]
 
 
+def _one_or_more(value: Any) -> Any:
+    """Take one path for a list of it."""
+    return [value] if isinstance(value, str) else value
+
+
+LocalPaths = Annotated[
+    tuple[LocalPath, ...],
+    BeforeValidator(_one_or_more),
+    Field(strict=False),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string"},
+                {"type": "array", "items": {"type": "string"}, "minItems": 1},
+            ]
+        }
+    ),
+]
+
+
 class Part(BaseModel):
     """A part of the spec. `key_faults` says which keys do not go together."""
 

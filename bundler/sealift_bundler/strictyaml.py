@@ -48,30 +48,41 @@ class Fault:
 
 @dataclass(frozen=True)
 class Document:
-    """A parsed document: dicts, lists, strings and None, and the line of each."""
+    """A parsed document: dicts, lists, strings and None, and the line of each.
+
+    One that several files make up has in `files` which line is of which file.
+    """
 
     where: str
     value: Any
     lines: Mapping[Place, int] = field(default_factory=dict)
+    files: Mapping[Place, str] = field(default_factory=dict)
 
     def describe(self, fault: Fault) -> str:
         """Return `models.chat.revision (line 7): what is wrong`."""
-        line = next(
+        known = next(
             (
-                self.lines[fault.place[:end]]
+                fault.place[:end]
                 for end in range(len(fault.place), -1, -1)
                 if fault.place[:end] in self.lines
             ),
             None,
         )
+        if known is None:
+            return fault.message
         name = dotted(fault.place) or self.where
-        return f"{name} (line {line}): {fault.message}" if line else fault.message
+        file = f"{self.files[known]} " if known in self.files else ""
+        return f"{name} ({file}line {self.lines[known]}): {fault.message}"
 
     def describe_all(self, faults: Iterable[Fault]) -> str:
         """Return all faults, one a line, in the order of the document."""
 
-        def order(fault: Fault) -> tuple[int, str]:
-            return self.lines.get(fault.place, 1 << 30), dotted(fault.place)
+        files = list(dict.fromkeys(self.files.values()))
+
+        def order(fault: Fault) -> tuple[int, int, str]:
+            file = self.files.get(fault.place)
+            line = self.lines.get(fault.place, 1 << 30)
+            return files.index(file) if file else 0, line, dotted(fault.place)
 
         unique = dict.fromkeys(sorted(faults, key=order))
         lines = [self.describe(fault) for fault in unique]

@@ -8,55 +8,24 @@ import shlex
 import signal
 import sys
 import traceback
-from typing import Any, Dict, List, Optional
+from importlib import import_module
+from types import ModuleType
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from sealift_manifests.errors import DriftError, SealiftError
 
-from sealift_installer.commands import (
-    audit,
-    gpu_check,
-    install,
-    ollama_merge,
-    preflight,
-    prune,
-    receipt,
-    releases,
-    repair_request,
-    rollback,
-    settings,
-    start,
-    status,
-    stop,
-    survey,
-    uninstall,
-    verify,
-)
 from sealift_installer.engine import Engine
-from sealift_installer.fallback import FellBackError
 from sealift_installer.host import Host
 from sealift_installer.layout import DEFAULT_CONFIG, DEFAULT_STATE, Layout
 from sealift_installer.progress import AUTO, STYLES
 from sealift_installer.report import Report
 
-COMMANDS = {
-    "survey": survey,
-    "preflight": preflight,
-    "verify": verify,
-    "repair-request": repair_request,
-    "install": install,
-    "gpu-check": gpu_check,
-    "start": start,
-    "stop": stop,
-    "status": status,
-    "settings": settings,
-    "audit": audit,
-    "ollama-merge": ollama_merge,
-    "receipt": receipt,
-    "releases": releases,
-    "rollback": rollback,
-    "prune": prune,
-    "uninstall": uninstall,
-}
+COMMANDS = (
+    *("survey", "preflight", "verify", "repair-request", "install", "gpu-check"),
+    *("start", "stop", "status", "settings", "audit", "ollama-merge", "receipt"),
+    *("releases", "rollback", "prune", "uninstall"),
+)
+"""The modules of `sealift_installer.commands`, as they are listed."""
 
 _INTERRUPTED = 130
 _BUG = 1
@@ -65,7 +34,9 @@ _BUG = 1
 def main(argv: Optional[List[str]] = None) -> int:
     """Run one command; return its exit code."""
     signal.signal(signal.SIGTERM, _stop_cleanly)
-    args = _parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    commands = _imported(words)
+    args = _parser(commands).parse_args(words)
     report = Report(as_json=args.json, style=args.progress)
     os.umask(0o022)
     try:
@@ -73,7 +44,7 @@ def main(argv: Optional[List[str]] = None) -> int:
             os.path.abspath(args.state_dir), os.path.abspath(args.config_dir)
         )
         host = Host(layout, Engine.connect(args.engine), report)
-        text, facts = COMMANDS[args.command].run(args, host)
+        text, facts = commands[args.command].run(args, host)
     except SealiftError as error:
         report.failure(args.command, error, _details(error))
         return error.exit_code
@@ -97,12 +68,23 @@ def _stop_cleanly(number: int, frame: object) -> None:
 def _details(error: SealiftError) -> Dict[str, Any]:
     if isinstance(error, DriftError) and error.drift:
         return {"drift": [vars(drift) for drift in error.drift]}
-    if isinstance(error, FellBackError):
-        return {"serving": error.serving.name}
     return dict(error.facts)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _imported(words: Sequence[str]) -> Dict[str, ModuleType]:
+    """Import the command that is named, or all of them where that is not clear.
+
+    Nothing is imported later: the medium of this program may be out of its slot then.
+    """
+    names = words[:1] if words and words[0] in COMMANDS else COMMANDS
+    modules = {name: name.replace("-", "_") for name in names}
+    return {
+        name: import_module(f"sealift_installer.commands.{module}")
+        for name, module in modules.items()
+    }
+
+
+def _parser(modules: Mapping[str, ModuleType]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="sealift-installer",
         description="Verify, install, start and audit a Sealift bundle on this host. "
@@ -112,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     commands.required = True
-    for name, module in COMMANDS.items():
+    for name, module in modules.items():
         sub = commands.add_parser(name, help=module.HELP, description=module.__doc__)
         module.configure(sub)
         _add_common(sub)

@@ -25,7 +25,7 @@ class FellBackError(StartError):
     """A release did not come up, and the one before serves again: `serving`."""
 
     def __init__(self, message: str, *, hint: str, serving: Release) -> None:
-        super().__init__(message, hint=hint)
+        super().__init__(message, hint=hint, facts={"serving": serving.name})
         self.serving = serving
 
 

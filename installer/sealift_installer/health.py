@@ -22,6 +22,10 @@ MAX_RESTARTS = 10
 """Restarts while waiting that end the wait. The engine's growing pauses make ten of
 them take minutes: enough for a service that waits so for another one."""
 
+DEFAULT_WAIT = 1800
+"""Seconds to wait for health: loading a large model takes many minutes."""
+
+
 _POLL_SECONDS = 0.5
 _LOG_LINES = 20
 _LOG_BYTES = 1 << 20

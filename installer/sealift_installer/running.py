@@ -15,7 +15,7 @@ from sealift_installer import ledger
 from sealift_installer.audit import audit
 from sealift_installer.compose import Compose
 from sealift_installer.fallback import fall_back, find_served
-from sealift_installer.health import ServiceState, project_state
+from sealift_installer.health import DEFAULT_WAIT, ServiceState, project_state
 from sealift_installer.history import note_started
 from sealift_installer.host import Host
 from sealift_installer.layout import Layout
@@ -32,9 +32,6 @@ from sealift_installer.preflight import (
 from sealift_installer.releases import Release
 from sealift_installer.site import served_with, to_start
 from sealift_installer.stack import Starter, project_of, project_to_stop
-
-DEFAULT_WAIT = 1800
-"""Seconds to wait for health: loading a large model takes many minutes."""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,12 @@ from sealift_manifests.bundle import Bundle
 from sealift_manifests.digests import Digest
 from sealift_manifests.errors import DigestMismatchError, PayloadError
 from sealift_manifests.index import MAX_CHUNK, Content, Index
-from sealift_manifests.parallel import core_count, ordered_map
+from sealift_manifests.parallel import (
+    Memory,
+    core_count,
+    large_buffer,
+    ordered_map,
+)
 
 from sealift_installer import durable
 from sealift_installer.layout import Layout
@@ -58,7 +63,7 @@ class Work(NamedTuple):
 class _Part(NamedTuple):
     file: Unfinished
     task: _Task
-    buffer: bytearray
+    buffer: Memory
     is_last: bool
 
 
@@ -83,8 +88,8 @@ class Staging:
         self._names = names or {}
         self._shelf = Shelf(layout)
         self._hasher = ThreadPoolExecutor(1)
-        self._hashing: Deque[Tuple[Future[None], bytearray]] = deque()
-        self._free: List[bytearray] = []
+        self._hashing: Deque[Tuple[Future[None], Memory]] = deque()
+        self._free: List[Memory] = []
         self._files: Dict[Digest, Unfinished] = {
             content.digest: Unfinished(layout, content) for content in contents
         }
@@ -161,7 +166,7 @@ class Staging:
         for file, tasks in work.tasks:
             file.open()
             for task in tasks:
-                buffer = self._free.pop() if self._free else bytearray(MAX_CHUNK)
+                buffer = self._free.pop() if self._free else large_buffer(MAX_CHUNK)
                 yield _Part(file, task, buffer, task is tasks[-1])
             if not file.content.chunks:
                 self._finish(file)

@@ -34,7 +34,7 @@ from sealift_manifests.index import MAX_INDEX, Chunk, Index, parse_index
 from sealift_manifests.litter import litter_kind
 from sealift_manifests.media import PATCH_NAME, Media, MediaFile
 from sealift_manifests.model import MAX_MANIFEST, Manifest, parse_manifest
-from sealift_manifests.parallel import Scratch, ordered_map
+from sealift_manifests.parallel import Memory, Scratch, ordered_map
 from sealift_manifests.patch import Patch, open_patch
 from sealift_manifests.rebuild import Rebuilder
 from sealift_manifests.roots import find_root
@@ -171,13 +171,13 @@ class Bundle:
             return self.documents[name]
         return read_document(self.media, self.sums, name, MAX_SMALL_FILE)
 
-    def read_chunk(self, number: int, into: Optional[bytearray] = None) -> memoryview:
+    def read_chunk(self, number: int, into: Optional[Memory] = None) -> memoryview:
         """Read chunk `number`, check its stored digest, return its plain bytes.
 
         They lie at the start of `into` if it is given, which must have room for them.
         """
         chunk = self.index.chunks[number]
-        target = bytearray(chunk.size) if into is None else into
+        target: Memory = bytearray(chunk.size) if into is None else into
         if chunk.is_base:
             return self._read_base(chunk, memoryview(target)[: chunk.size])
         stored = (

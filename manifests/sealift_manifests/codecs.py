@@ -21,7 +21,7 @@ from typing import List, Optional, Sequence
 
 from sealift_manifests.digests import Buffer
 from sealift_manifests.errors import ManifestError
-from sealift_manifests.parallel import Scratch
+from sealift_manifests.parallel import Memory, Scratch
 from sealift_manifests.zstd import decompress, invalid
 
 RAW = "raw"
@@ -49,7 +49,7 @@ def decode(
     size: int,
     width: int,
     *,
-    into: Optional[bytearray] = None,
+    into: Optional[Memory] = None,
 ) -> memoryview:
     """Return the `size` plain bytes that `stored` stands for, or raise ManifestError.
 
@@ -61,7 +61,7 @@ def decode(
             raise invalid(f"it has {len(stored)} raw bytes, not {size}")
         return memoryview(stored)
     if codec == ZSTD:
-        target = bytearray(size) if into is None else into
+        target: Memory = bytearray(size) if into is None else into
         return decompress(stored, size, memoryview(target)[:size])
     if codec == SHUFFLE_ZSTD:
         if width not in WIDTHS:
@@ -75,7 +75,7 @@ def decode(
     )
 
 
-def _unshuffle(stored: memoryview, size: int, width: int, target: bytearray) -> None:
+def _unshuffle(stored: memoryview, size: int, width: int, target: Memory) -> None:
     length, tail = divmod(size, width)
     at = PLANE_HEADER.size * width
     if len(stored) < at:
@@ -103,7 +103,7 @@ def _plane(kind: int, stored: memoryview, room: memoryview) -> memoryview:
     return stored
 
 
-def _merge(planes: Sequence[memoryview], target: bytearray) -> None:
+def _merge(planes: Sequence[memoryview], target: Memory) -> None:
     """Interleave the planes at the start of `target`, a slice at a time.
 
     Spreading plane 0 with a codec of the interpreter, which is vectorised, saves

@@ -19,7 +19,7 @@ class Digest(str):
     def __new__(cls, text: str) -> Digest:
         if not _FORM.match(text):
             raise ValueError(f"not a sha256 digest: {text[:80]!r}")
-        return super().__new__(cls, text)
+        return str.__new__(cls, text)
 
     @property
     def hex(self) -> str:

@@ -10,10 +10,11 @@ from __future__ import annotations
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from sealift_manifests import strictjson
-from sealift_manifests.codecs import CODECS, RAW, SHUFFLE_ZSTD, WIDTHS
+from sealift_manifests.codecs import RAW, SHUFFLE_ZSTD, WIDTHS, ZSTD
 from sealift_manifests.digests import Digest, digest_of
 from sealift_manifests.errors import ManifestError
 from sealift_manifests.model import FORMAT, check_version
+from sealift_manifests.parallel import no_collecting
 from sealift_manifests.parity import FEATURE as PARITY
 from sealift_manifests.parity import Parity, parity_value, parse_parity
 from sealift_manifests.paths import is_label, is_version
@@ -32,6 +33,15 @@ INDEX_FEATURES = (BASE, PARITY)
 
 NOWHERE = -1
 """The pack of a chunk that lies in none."""
+
+_STORED = frozenset(("codec", "digest", "offset", "pack", "size"))
+_FIELDS = {
+    BASE: frozenset(("codec", "digest", "size")),
+    RAW: _STORED,
+    ZSTD: _STORED | {"stored_digest", "stored_size"},
+    SHUFFLE_ZSTD: _STORED | {"stored_digest", "stored_size", "width"},
+}
+"""What is said of a chunk, by its codec."""
 
 _OF_NOTHING = digest_of(b"")
 _HINT = "The index is damaged or was not made by Sealift. Do not use the bundle."
@@ -153,6 +163,11 @@ def dump_index(index: Index) -> bytes:
 
 def parse_index(data: bytes, where: str = "index.json") -> Index:
     """Parse an index whose bytes were verified; check that it is consistent."""
+    with no_collecting():
+        return _parse(data, where)
+
+
+def _parse(data: bytes, where: str) -> Index:
     value = strictjson.load(data, where)
     check_version(value, INDEX_FEATURES, where)
     try:
@@ -216,8 +231,9 @@ def _list(value: Any) -> List[Any]:
 
 
 def _number(value: Any) -> int:
-    _require(type(value) is int and value >= 0, f"{value!r} is not a count")
-    return int(value)
+    if type(value) is not int or value < 0:
+        raise ValueError(f"{value!r:.80} is not a count")
+    return value
 
 
 def _bases(value: Dict[str, Any]) -> Tuple[BaseRelease, ...]:
@@ -247,27 +263,28 @@ def _pack(item: Dict[str, Any]) -> Pack:
 
 
 def _chunk(item: Dict[str, Any]) -> Chunk:
-    fields = dict(item)
-    codec = fields.pop("codec")
+    codec = item["codec"]
+    fields = _FIELDS.get(codec)
+    # An index has up to a million chunks: no message is made unless it is needed.
+    if fields is None:
+        raise ValueError(f"unknown codec {codec!r:.80}")
+    if item.keys() != fields:
+        raise ValueError(f"{codec} chunk with the fields {sorted(item)}")
+    digest, size = Digest(item["digest"]), _number(item["size"])
+    if not 0 < size <= MAX_CHUNK:
+        raise ValueError(f"a chunk of {size} bytes")
     if codec == BASE:
-        chunk = base_chunk(Digest(fields.pop("digest")), _number(fields.pop("size")))
-        _require(not fields, f"chunk with unknown fields {sorted(fields)}")
-        _require(0 < chunk.size <= MAX_CHUNK, f"a chunk of {chunk.size} bytes")
-        return chunk
-    _require(codec in CODECS, f"unknown codec {codec!r}")
-    width = _number(fields.pop("width")) if codec == SHUFFLE_ZSTD else 1
-    _require(codec != SHUFFLE_ZSTD or width in WIDTHS, f"elements of {width} bytes")
-    digest, size = Digest(fields.pop("digest")), _number(fields.pop("size"))
-    pack, offset = _number(fields.pop("pack")), _number(fields.pop("offset"))
+        return base_chunk(digest, size)
+    pack, offset = _number(item["pack"]), _number(item["offset"])
     if codec == RAW:
-        stored_digest, stored_size = digest, size
-    else:
-        stored_digest = Digest(fields.pop("stored_digest"))
-        stored_size = _number(fields.pop("stored_size"))
-    _require(not fields, f"chunk with unknown fields {sorted(fields)}")
-    _require(0 < size <= MAX_CHUNK, f"a chunk of {size} bytes")
-    _require(0 < stored_size <= size, "a chunk that is stored larger than it is")
-    return Chunk(digest, size, codec, width, pack, offset, stored_size, stored_digest)
+        return Chunk(digest, size, codec, 1, pack, offset, size, digest)
+    width = _number(item["width"]) if codec == SHUFFLE_ZSTD else 1
+    if codec == SHUFFLE_ZSTD and width not in WIDTHS:
+        raise ValueError(f"elements of {width} bytes")
+    stored_size, stored = _number(item["stored_size"]), Digest(item["stored_digest"])
+    if not 0 < stored_size <= size:
+        raise ValueError("a chunk that is stored larger than it is")
+    return Chunk(digest, size, codec, width, pack, offset, stored_size, stored)
 
 
 def _content(item: Dict[str, Any], chunks: Tuple[Chunk, ...]) -> Content:
@@ -278,7 +295,8 @@ def _content(item: Dict[str, Any], chunks: Tuple[Chunk, ...]) -> Content:
         tuple(_number(n) for n in _list(item["chunks"])),
     )
     size = sum(chunks[n].size for n in content.chunks)
-    _require(size == content.size, f"{content.digest} has chunks of {size} bytes")
+    if size != content.size:
+        raise ValueError(f"{content.digest} has chunks of {size} bytes")
     if len(content.chunks) < 2:
         alone = [chunks[n].digest for n in content.chunks] or [_OF_NOTHING]
         _require(alone == [content.digest], f"{content.digest} is not its only chunk")
@@ -299,10 +317,10 @@ def _check_places(index: Index) -> None:
     for number, chunk in enumerate(stored):
         while chunk.pack > pack and offset == index.packs[pack].size:
             pack, offset = pack + 1, 0
-        _require(
-            (chunk.pack, chunk.offset) == (pack, offset),
-            f"chunk {number} does not lie where the one before it ends",
-        )
+        if (chunk.pack, chunk.offset) != (pack, offset):
+            raise ValueError(
+                f"chunk {number} does not lie where the one before it ends"
+            )
         offset += chunk.stored_size
     ends = index.packs and (pack + 1, offset) == (
         len(index.packs),

@@ -8,6 +8,7 @@ same bytes for the same value.
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any, Dict, List, Tuple
 
 from sealift_manifests.errors import ManifestError
@@ -55,11 +56,15 @@ def load(data: bytes, where: str) -> Any:
 
 def _unique_object(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
     result = dict(pairs)
-    if len(result) != len(pairs) or len({key.casefold() for key in result}) != len(
-        result
-    ):
+    if len(result) != len(pairs) or not _differ(tuple(result)):
         raise ValueError("an object has the same key twice (or in two cases)")
     return result
+
+
+@lru_cache(maxsize=64)
+def _differ(keys: Tuple[str, ...]) -> bool:
+    # A document has many objects and few kinds of them.
+    return len({key.casefold() for key in keys}) == len(keys)
 
 
 def _refuse_constant(text: str) -> Any:
@@ -71,6 +76,8 @@ def _refuse_float(text: str) -> Any:
 
 
 def _bounded_int(text: str) -> int:
+    if len(text) < 16 and text != "-0":
+        return int(text)
     value = int(text[:20])
     if text == "-0":
         raise ValueError("-0 is not an integer to every reader")

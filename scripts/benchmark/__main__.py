@@ -1,91 +1,136 @@
-"""Measure build, install, verify and audit against the tools used by hand.
+"""Measure Sealift against the tools used by hand, in the same run, on the same bytes.
 
-Each command of ours and its yardstick run in the same round, one after the other;
-the ratios are taken round by round. Compare ratios between machines, not seconds; on
-a busy machine, look at the CPU time, which other programs disturb less.
+Ours and the yardsticks take turns in every round; ratios are taken round by round, and
+the median is judged by what is aimed at. Compare ratios between machines, not seconds;
+on a busy machine look at the CPU time, which other programs disturb less.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import shutil
+import subprocess
 import sys
 import time
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import table
-from cases import Bench
-from machine import facts
-from meter import CommandError
-from weights import DTYPES, make_model
+from . import (
+    kept,
+    report,
+    suite_codecs,
+    suite_growth,
+    suite_images,
+    suite_models,
+    suite_parity,
+    suite_scaling,
+    suite_startup,
+)
+from .dtypes import FORMS
+from .machine import facts
+from .meter import CommandError
+from .tools import ROOT, SYSTEM_PYTHON, Settings
+from .values import Result, to_json
 
-ROOT = Path(__file__).resolve().parents[2]
+SUITES: dict[str, Callable[[Settings], Iterator[Result]]] = {
+    "model": suite_models.model,
+    "dtypes": suite_models.dtypes,
+    "images": suite_images.images,
+    "growth": suite_growth.growth,
+    "scaling": suite_scaling.scaling,
+    "startup": suite_startup.startup,
+    "codecs": suite_codecs.codecs,
+    "parity": suite_parity.parity,
+}
+KINDS = (*FORMS, "real", "files")
 
 
-def main() -> int:
-    """Run the benchmark; return its exit code."""
-    args = _arguments()
-    model = make_model(args.keep / "models", int(args.size * 2**30), args.dtype)
-    size = sum(file.stat().st_size for file in model.iterdir())
-    bench = Bench(model, args.work.absolute() / "run", args.python, args.warm)
-    _say(f"model: {args.dtype}, {size / 2**30:.2f} GiB in 4 safetensors shards")
-    try:
-        bench.prepare()
-        about = facts(bench.work, args.python)
-        for number in range(args.rounds):
-            _say(f"round {number + 1} of {args.rounds}")
-            bench.round(_say)
-        bundle = sum(file.stat().st_size for file in bench.bundle.iterdir())
-    except CommandError as error:
-        _say(str(error))
-        return 1
-    finally:
-        shutil.rmtree(bench.work, ignore_errors=True)
-    about["model"] = f"{args.dtype}, {size} bytes"
-    about["caches"] = (
-        "warm: what a command reads may be in memory"
-        if args.warm
-        else "dropped: what a command reads is not in memory when it starts"
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the suites, or write what was kept of earlier runs; return the exit code."""
+    args = _parser().parse_args(words)
+    if args.report:
+        return kept.write(args.report, [Path(each) for each in args.what], args.into)
+    if unknown := set(args.what) - set(SUITES):
+        _say(f"no such suite: {', '.join(sorted(unknown))}; there are {list(SUITES)}")
+        return 2
+    settings = _settings(args)
+    about = facts(settings) | {"command": f"scripts/bench {' '.join(_words(words))}"}
+    if args.quick:
+        about["inputs"] = "tiny (--quick): starting outweighs all; verdicts say nothing"
+    results: list[Result] = []
+    raw = args.keep / time.strftime("%Y%m%d-%H%M%S.json", time.gmtime())
+    code = 0
+    for name in args.what or SUITES:
+        begun = time.monotonic()
+        try:
+            for result in SUITES[name](settings):
+                results.append(result)
+                raw.write_text(json.dumps(to_json(about, results), indent=1))
+        except (CommandError, OSError, subprocess.CalledProcessError) as error:
+            _say(f"the suite {name} stopped: {error}")
+            code = 1
+        _say(f"{name}: {time.monotonic() - begun:.0f} s in all")
+    print("\n".join(report.as_text(about, results)))
+    print(f"\nraw numbers: {raw}" if results else "\nnothing was measured")
+    return code
+
+
+def _words(words: Sequence[str] | None) -> Sequence[str]:
+    return sys.argv[1:] if words is None else words
+
+
+def _settings(args: argparse.Namespace) -> Settings:
+    work, keep = args.work.absolute(), args.keep.absolute()
+    work.mkdir(parents=True, exist_ok=True)
+    keep.mkdir(parents=True, exist_ok=True)
+    return Settings(
+        work=work / "work",
+        keep=keep,
+        python=args.python,
+        rounds=args.rounds or (1 if args.quick else 3),
+        warm=args.warm,
+        quick=args.quick,
+        peers=not args.no_peers,
+        size=args.size,
+        sizes=args.sizes,
+        dtypes=tuple(args.dtype or ()),
+        say=_say,
     )
-    about["rounds"] = str(args.rounds)
-    print("\n".join(f"{name}: {value}" for name, value in about.items()), end="\n\n")
-    print("\n".join(table.lines(bench.runs, size, bundle)))
-    runs = {name: [asdict(run) for run in each] for name, each in bench.runs.items()}
-    raw = {"about": about, "model": size, "bundle": bundle, "runs": runs}
-    path = args.keep / time.strftime("%Y%m%d-%H%M%S.json", time.gmtime())
-    path.write_text(json.dumps(raw, indent=1), encoding="utf-8")
-    print(f"\nraw numbers: {path}")
-    return 0
 
 
-def _arguments() -> argparse.Namespace:
+def _parser() -> argparse.ArgumentParser:
     keep = ROOT / ".cache/bench"
-    system = Path("/usr/bin/python3")
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    parser.add_argument("--size", type=float, default=2, metavar="GIB")
-    parser.add_argument("--dtype", choices=DTYPES, default="bf16")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument(
-        "--warm", action="store_true", help="do not drop what is read from the caches"
+    add = parser.add_argument
+    names = ", ".join(SUITES)
+    add("what", nargs="*", help=f"suites, by default all: {names}; or raw JSON files")
+    add(
+        "--quick",
+        action="store_true",
+        help="small inputs, one round: does it all work?",
     )
-    parser.add_argument(
-        "--work",
-        type=Path,
-        default=keep,
-        metavar="DIR",
-        help="a disk with room for six models; /dev/shm leaves the disk out",
-    )
-    parser.add_argument(
-        "--keep", type=Path, default=keep, metavar="DIR", help="for models and results"
-    )
-    parser.add_argument(
-        "--python",
-        default=str(system) if system.exists() else sys._base_executable,
-        help="what runs the installer",
-    )
-    return parser.parse_args()
+    add("--size", type=float, metavar="GIB", help="of models, instead of the usual")
+    add("--sizes", type=_sizes, default=(), metavar="GIB,GIB", help="of growth")
+    add("--dtype", action="append", choices=KINDS, help="instead of the usual ones")
+    add("--rounds", type=int, help="3 by default")
+    add("--warm", action="store_true", help="keep what is read in the caches")
+    add("--no-peers", action="store_true", help="without lmzip and modelferry")
+    disk = "a disk with room for four of the largest model; /dev/shm leaves disks out"
+    add("--work", type=Path, default=keep, metavar="DIR", help=disk)
+    keeps = "for inputs and results"
+    add("--keep", type=Path, default=keep, metavar="DIR", help=keeps)
+    python = str(SYSTEM_PYTHON) if SYSTEM_PYTHON.exists() else sys.executable
+    add("--python", default=python, help="what runs the installer")
+    no_runs = "write tables of raw JSON files; nothing is measured"
+    add("--report", choices=kept.FORMS, help=no_runs)
+    add("--plan", action="store_const", const="plan", dest="report", help="the same")
+    into = "put them into this document, between their marks"
+    add("--into", type=Path, metavar="FILE", help=into)
+    return parser
+
+
+def _sizes(text: str) -> tuple[float, ...]:
+    return tuple(map(float, text.split(",")))
 
 
 def _say(text: str) -> None:

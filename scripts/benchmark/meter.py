@@ -8,39 +8,23 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from .values import Run
+
 _PERIOD = 0.05
+_LOOKING = 0.1
+"""The part of its time that may go into looking at the disk."""
 
 
 class CommandError(Exception):
     """A measured command did not end well."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """What a command took: seconds, and bytes.
-
-    `read` and `written` are what it asked the kernel for, pipes included;
-    `from_disk` is what the kernel had to fetch. `most_disk` and `disk` are what lay
-    below the watched directory at most and at the end.
-    """
-
-    wall: float
-    cpu: float
-    memory: int
-    read: int
-    written: int
-    from_disk: int
-    most_disk: int
-    disk: int
-    output: str
 
 
 def measure(command: Sequence[str], watched: Path) -> Run:
@@ -57,9 +41,16 @@ def measure(command: Sequence[str], watched: Path) -> Run:
             start_new_session=True,
         )
         sampler = _Sampler(process.pid, watched)
-        code = process.wait()
-        wall = time.monotonic() - start
-        sampler.stop()
+        try:
+            code = process.wait()
+            wall = time.monotonic() - start
+        except BaseException:
+            # It has a session of its own, which Ctrl-C does not reach.
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
+        finally:
+            sampler.stop()
         after = _io()
         output.seek(0)
         said = output.read()
@@ -74,7 +65,6 @@ def measure(command: Sequence[str], watched: Path) -> Run:
         from_disk=after["read_bytes"] - io["read_bytes"],
         most_disk=sampler.disk,
         disk=disk_usage(watched),
-        output=said,
     )
 
 
@@ -121,11 +111,17 @@ class _Sampler:
         self._thread.join()
 
     def _sample(self) -> None:
+        look_again = 0.0
         while not self._stopped.wait(_PERIOD):
             pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
             mine = [pid for pid in pids if self._is_mine(pid)]
             self.memory = max(self.memory, sum(map(_memory, mine)))
-            self.disk = max(self.disk, disk_usage(self._watched))
+            begun = time.monotonic()
+            if begun >= look_again:
+                self.disk = max(self.disk, disk_usage(self._watched))
+                # Thousands of files take their time, which is taken from the command.
+                now = time.monotonic()
+                look_again = now + (now - begun) / _LOOKING
 
     def _is_mine(self, pid: int) -> bool:
         try:

@@ -62,7 +62,7 @@ def faults(parse, services, *settings, owned=(), **top):
     return caught.value.message.splitlines()[1:]
 
 
-def test_settings_are_written_with_their_defaults_and_others_stay(parse):
+def test_settings_are_written_with_their_defaults_and_others_are_filled(parse):
     service = yaml.safe_load(rendered(parse(WHOLE)))["services"]["llm"]
 
     required = "${CONTEXT_LENGTH?is a setting of this site without a value}"
@@ -76,7 +76,7 @@ def test_settings_are_written_with_their_defaults_and_others_stay(parse):
     assert service["environment"] == {
         "LENGTH": required,
         "LOUD": "${LOUD-true}",
-        "X": "${X:-1}",
+        "X": "1",
     }
     assert service["ports"] == ["127.0.0.1:${PORT-8000}:8000"]
     assert service["logging"]["options"] == {"max-size": "${LOG-50m}"}

@@ -15,7 +15,7 @@ import pytest
 from faultydisk import FaultyDisk, PowerCutError
 from making import noise
 from mixed import text, weights
-from sealift_bundler import packs
+from sealift_bundler import packs, part_size
 from sealift_bundler.pack import Packer
 from sealift_bundler.packs import Resumed
 from sealift_bundler.target import open_target
@@ -34,7 +34,7 @@ FILES = {
 
 @pytest.fixture(autouse=True)
 def _small_packs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packs, "MAX_CHUNK", 1)
+    monkeypatch.setattr(part_size, "MAX_CHUNK", 1)
     monkeypatch.setattr(packs, "_SYNC_EVERY", 2 * PIECE)
     # What a real sync does is for the made-up disk to say.
     monkeypatch.setattr(os, "fsync", lambda fd: None)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -15,6 +17,7 @@ from sealift_bundler.hygiene.catalog import SLUGS, advice
 from sealift_bundler.hygiene.dockerfile import loose_bases
 from sealift_bundler.hygiene.images import image_advice
 from sealift_bundler.hygiene.services import services_advice
+from sealift_bundler.hygiene.weights import weights_advice
 from sealift_bundler.insides.layers import LayerView, LayerWatch
 from sealift_bundler.insides.needs import ImageConfig
 from sealift_bundler.spec import BuildSpec
@@ -227,6 +230,57 @@ def test_a_network_that_must_be_on_the_host_is_told(tmp_path):
         "network-external",
         "network edge is external",
     )
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "service", "is_told"),
+    [
+        (0o644, 1000, {}, True),
+        (0o444, 1000, {}, False),
+        (0o644, 0, {}, False),
+        (0o666, 0, {}, True),
+        (0o644, 1000, {"read_only": True}, False),
+        (0o644, 1000, {"user": "2000:2000"}, False),
+        (0o644, 1000, {"user": "app"}, False),
+        (0o666, 0, {"user": "app"}, True),
+        (0o666, 0, {"user": "root"}, False),
+    ],
+)
+def test_weights_that_the_server_could_change_are_told(
+    tmp_path, mode, owner, service, is_told
+):
+    watch = LayerWatch()
+    watch.feed(a_tar_of("models/m.safetensors", 9 << 20, mode, owner))
+
+    found = list(
+        weights_advice(
+            stack_of(tmp_path, **service), {"app": GOOD}, {"app": (watch.view(),)}
+        )
+    )
+
+    assert [each.slug for each in found] == ["image-weights-writable"] * is_told
+    assert all("/models/m.safetensors" in each.measured for each in found)
+
+
+def test_weights_that_an_upper_layer_closes_are_no_finding(tmp_path):
+    views = []
+    for mode in (0o666, 0o444):
+        watch = LayerWatch()
+        watch.feed(a_tar_of("models/m.gguf", 9 << 20, mode, 0))
+        views.append(watch.view())
+
+    told = weights_advice(stack_of(tmp_path), {"app": GOOD}, {"app": tuple(views)})
+
+    assert list(told) == []
+
+
+def a_tar_of(path: str, size: int, mode: int, owner: int) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        member = tarfile.TarInfo(path)
+        member.size, member.mode, member.uid = size, mode, owner
+        archive.addfile(member, io.BytesIO(bytes(size)))
+    return buffer.getvalue()
 
 
 def test_none_of_these_findings_stops_a_build():

@@ -69,7 +69,7 @@ stack: compose.yaml
     assert spec.models["tiny"].path == tmp_path / "tiny"
     assert spec.images["web"].build.args == {"DEBUG": "true", "N": "010"}
     assert spec.images["web"].build.secrets == {"t": tmp_path / "token"}
-    assert spec.stack == tmp_path / "compose.yaml"
+    assert spec.stack == (tmp_path / "compose.yaml",)
     assert spec.references() == {
         "server": f"registry.example/vllm:v0.11.0@{DIGEST}",
         "web": "acme-chat-web:2026.11.1",

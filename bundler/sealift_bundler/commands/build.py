@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from sealift_manifests.errors import SigningError, UsageError
-from sealift_manifests.index import Index
+from sealift_manifests.errors import UsageError
 from sealift_manifests.preflight.words import acceptance_of, count, describe
 from sealift_manifests.sizes import counted, human
 from sealift_manifests.sshsig import PublicKey
@@ -28,15 +27,15 @@ from sealift_bundler.commands.options import (
     TablesFile,
     Wait,
     Watch,
-    ask_passphrase,
     creation_time,
     default_cache,
     parse_part_size,
 )
+from sealift_bundler.commands.signers import signers_of
 from sealift_bundler.parity import Ratio
+from sealift_bundler.parity_text import parity_lines
 from sealift_bundler.rehearsal.values import RehearsalOptions
 from sealift_bundler.report import Report, Style
-from sealift_bundler.signing import Signer, signer_from_agent, signer_from_key_file
 from sealift_bundler.surveys import NONE_ACCEPTED
 
 
@@ -204,21 +203,6 @@ def advice_lines(built: Built) -> list[str]:
     return [f"  could be better: {count(built.advice)}", *found, ""]
 
 
-def parity_lines(index: Index) -> list[str]:
-    """Return what parity takes and what it bears, if there is any."""
-    parity = index.parity
-    if not parity:
-        return []
-    size, packs = sum(file.size for file in parity.files), len(index.packs)
-    stored = sum(pack.size for pack in index.packs)
-    most = len(parity.group(0, packs).packs)
-    return [
-        f"  parity     {human(size)} ({size / stored:.3f} of the packs) in "
-        f"{counted(len(parity.files), 'file')}: any {parity.depth} lost of "
-        f"{most + parity.depth} can be rebuilt"
-    ]
-
-
 def _delta_lines(built: Built) -> list[str]:
     """Return what was left out, and what a host must have for it."""
     left = [chunk.size for chunk in built.index.chunks if chunk.is_base]
@@ -228,19 +212,3 @@ def _delta_lines(built: Built) -> list[str]:
         f"  left out   {human(sum(left))}, which a host must have:",
         *(f"  builds on  {base}" for base in built.index.bases),
     ]
-
-
-def signers_of(key_files: list[Path], agent_keys: list[str]) -> list[Signer]:
-    """Return the signers that the options name, or raise SigningError for none."""
-    if not key_files and not agent_keys:
-        raise SigningError(
-            "no key to sign with was named",
-            hint="Give --sign-key FILE (`sealift keygen FILE` makes one) or "
-            "--sign-agent FINGERPRINT. An unsigned bundle cannot be installed.",
-        )
-    files = [signer_from_key_file(path, _ask) for path in key_files]
-    return [*files, *(signer_from_agent(selector) for selector in agent_keys)]
-
-
-def _ask(what: object) -> bytes:
-    return ask_passphrase(f"Passphrase for {what}")

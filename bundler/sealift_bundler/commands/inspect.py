@@ -22,10 +22,10 @@ from sealift_manifests.preflight.notes import needs_of
 from sealift_manifests.sizes import counted, human
 from sealift_manifests.trust import Trust
 
-from sealift_bundler.commands.build import parity_lines
 from sealift_bundler.commands.options import on_bundle, print_json
 from sealift_bundler.needs_text import needs_lines
 from sealift_bundler.opening import signers_of
+from sealift_bundler.parity_text import parity_lines
 from sealift_bundler.rehearsal.values import EVIDENCE_NAME, Evidence, parse_evidence
 from sealift_bundler.site_text import site_lines
 

@@ -15,7 +15,7 @@ import typer
 from sealift_manifests.errors import SigningError, TrustStoreError, UsageError
 from sealift_manifests.trust import Policy, Trust
 
-from sealift_bundler.packs import require_part_size
+from sealift_bundler.part_size import require_part_size
 from sealift_bundler.report import Style
 
 Places = Annotated[

@@ -11,7 +11,6 @@ from sealift_manifests.errors import UsageError
 from sealift_manifests.sizes import counted, human
 from sealift_manifests.trust import Trust
 
-from sealift_bundler.commands.build import signers_of
 from sealift_bundler.commands.options import (
     AllowedSigners,
     Fingerprints,
@@ -22,6 +21,7 @@ from sealift_bundler.commands.options import (
     parse_part_size,
     read_trust,
 )
+from sealift_bundler.commands.signers import signers_of
 from sealift_bundler.repair import Repair, Repaired, repair
 from sealift_bundler.report import Report
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-import docker
-import requests
-from docker.errors import DockerException, TLSParameterError
-from docker.utils import kwargs_from_env
 from sealift_manifests.errors import EngineError
+
+if TYPE_CHECKING:
+    # It takes 0.1 s, which only what needs an engine shall cost.
+    import docker
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 
@@ -33,6 +34,9 @@ def open_engine(
     No read has a timeout: an engine with graph drivers prepares a whole archive
     before it sends the first byte of a save.
     """
+    import docker
+    from docker.utils import kwargs_from_env
+
     host = engine_host(environ)
     with engine_errors(f"the container engine at {host} cannot be reached"):
         options = kwargs_from_env(dict(environ) or {"": ""})
@@ -52,6 +56,9 @@ def open_engine(
 @contextmanager
 def engine_errors(what: str) -> Iterator[None]:
     """Turn what the docker library raises into EngineError; `what` went wrong."""
+    import requests
+    from docker.errors import DockerException, TLSParameterError
+
     try:
         yield
     except (

@@ -10,11 +10,9 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import docker
-from docker.errors import APIError, NotFound
 from sealift_manifests.digests import Digest, digest_of
 from sealift_manifests.errors import RevisionError, SourceContentError
 from sealift_manifests.image_entries import Descriptor, LayerEntry
@@ -30,6 +28,9 @@ from sealift_bundler.engine.client import engine_errors
 from sealift_bundler.insides.layers import LayerView
 from sealift_bundler.insides.needs import ImageConfig
 from sealift_bundler.leaks.rules import SecretValues
+
+if TYPE_CHECKING:
+    import docker
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
@@ -79,6 +80,8 @@ class SavedImage:
 
 def inspect_image(client: docker.DockerClient, reference: str) -> EngineImage:
     """Ask the engine what it has under a reference."""
+    from docker.errors import NotFound
+
     with engine_errors(f"the engine cannot describe the image {reference}"):
         try:
             found = client.images.get(reference).attrs
@@ -160,6 +163,8 @@ def make_manifest(config: bytes, layers: Sequence[LayerEntry]) -> bytes:
 
 
 def _archive_chunks(client: docker.DockerClient, reference: str) -> Iterator[bytes]:
+    from docker.errors import APIError
+
     # By name, since the library's own `save` leaves the tags out; and as a plain
     # request, since its `get_image` knows of no read that may last for minutes.
     api = client.api

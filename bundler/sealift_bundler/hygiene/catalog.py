@@ -46,6 +46,12 @@ _ROWS = (
         "Build on a newer release of the distribution, or pull a newer image.",
     ),
     (
+        "image-weights-writable",
+        "warn",
+        "weights that nobody in the container can change",
+        "COPY --chown=0:0 --chmod=0444 them, or say read_only: true in the service.",
+    ),
+    (
         "service-downloads",
         "warn",
         "everything it needs in the bundle: on the host nothing can be fetched",
@@ -59,6 +65,33 @@ _ROWS = (
         "the stack does not start",
         "Leave `external` out, or have the operator run `docker network create NAME` "
         "before the first start.",
+    ),
+    (
+        "volume-external",
+        "warn",
+        "volumes that Compose makes itself: an external one must be on the host, or "
+        "the stack does not start",
+        "Leave `external` out, carry what is in it, or have the operator run `docker "
+        "volume create NAME` before the first start.",
+    ),
+    (
+        "service-pull-policy",
+        "note",
+        "`never`, which is what the host gets: nothing can be pulled there",
+        "Nothing has to be done; leave `pull_policy` out to say so yourself.",
+    ),
+    (
+        "service-build-section",
+        "note",
+        "the image alone, which is what the host gets: nothing is built there",
+        "Build it in the spec (images: {NAME: {build: ...}}) if the bundle shall carry "
+        "what this section builds.",
+    ),
+    (
+        "variable-unset",
+        "note",
+        "a value: on the host nobody gives one, and the container goes without",
+        "Give it in .env beside the Compose file when you build, or leave it out.",
     ),
     (
         "offline-switch-missing",

@@ -13,6 +13,8 @@ from sealift_bundler.spec import Spec
 
 from .images import image_advice
 from .services import services_advice
+from .stack import stack_advice
+from .weights import weights_advice
 
 
 def check_hygiene(
@@ -29,3 +31,5 @@ def _findings(
         yield from image_advice(name, views, spec.images[name].build, today)
     if stack:
         yield from services_advice(stack, images.configs)
+        yield from stack_advice(stack)
+        yield from weights_advice(stack, images.configs, images.views)

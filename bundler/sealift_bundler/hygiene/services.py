@@ -58,7 +58,7 @@ def _advice(stack: Stack, entry: Service, image: ImageConfig) -> Iterator[Findin
     if is_off or not (check or image.has_healthcheck):
         measured = "it is switched off" if is_off else f"none, and image {key} has none"
         yield advice("image-no-healthcheck", about, measured)
-    fetched = sorted(set(_downloads(service)))
+    fetched = sorted(set(_downloads(service, _last_name(stack.reference(key)))))
     if fetched:
         yield advice("service-downloads", about, f"it runs {', '.join(fetched)}")
     server, environment = server_started(stack, entry.name, image)
@@ -70,11 +70,16 @@ def _advice(stack: Stack, entry: Service, image: ImageConfig) -> Iterator[Findin
         yield advice("offline-switch-missing", about, measured)
 
 
-def _downloads(service: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the commands of a service that fetch something from outside."""
+def _downloads(service: Mapping[str, Any], image: str) -> Iterator[str]:
+    """Yield the commands of a service that fetch something from outside.
+
+    An image that is called after a program starts it: the command is its arguments.
+    """
     for key in ("entrypoint", "command", "post_start"):
+        starts = image if key == "command" and not service.get("entrypoint") else ""
         for text in _texts(service.get(key)):
-            yield from (" ".join(match[0].split()) for match in _FETCHES.finditer(text))
+            found = _FETCHES.finditer(f"{starts} {text}")
+            yield from (" ".join(match[0].split()) for match in found)
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -91,6 +96,10 @@ def _texts(value: Any) -> Iterator[str]:
 
 def _by_name(reference: str) -> str:
     """Return the server that an image's name tells, where its command does not."""
-    name = reference.rpartition("@")[0] or reference
-    last = name.rpartition("/")[2].partition(":")[0]
+    last = _last_name(reference)
     return last if last in _SWITCHES else "other"
+
+
+def _last_name(reference: str) -> str:
+    name = reference.rpartition("@")[0] or reference
+    return name.rpartition("/")[2].partition(":")[0]

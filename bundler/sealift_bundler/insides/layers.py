@@ -38,6 +38,9 @@ _TEXT = re.compile(
 _PROGRAM = re.compile(
     r"(?!.*\bollama\b)(?:.*/)?(?:libggml-cuda\.so|libllama\.so\.0\.0\.[0-9]+)\Z"
 )
+_WEIGHTS = re.compile(r".*\.(?:safetensors|gguf|pt|pth|bin)\Z")
+_LEAST_WEIGHTS = 8 << 20
+_MOST_WEIGHTS = 200
 _ON_THE_WAY = re.compile(
     r"usr(?:/lib)?\Z|usr(?:/local(?:/cuda[^/]*(?:/compat.*)?)?)?\Z|etc(?:/ld\.so\.conf\.d)?\Z"
     r"|(?:.*/)?(?:site|dist)-packages(?:/torch|/[^/]+\.dist-info)?\Z"
@@ -53,10 +56,16 @@ _BINARY_START = 4096
 
 @dataclass(frozen=True)
 class Found:
-    """A file of interest: the start of a text, or the note of a library."""
+    """A file of interest: the start of a text, the note of a library, or weights.
+
+    Of weights `mode` and `owner` (a uid) are kept.
+    """
 
     text: str = ""
     note: CompatNote | None = None
+    is_weights: bool = False
+    mode: int = 0
+    owner: int = 0
 
 
 @dataclass(frozen=True)
@@ -95,6 +104,7 @@ class LayerWatch:
         self._emptied: set[str] = set()
         self._left_out = False
         self._inodes = 0
+        self._weights = 0
         self.feed = self._tar.feed
 
     def view(self) -> LayerView:
@@ -121,6 +131,8 @@ class LayerWatch:
             self._note(self._removed, f"{folder}/{hidden}" if folder else hidden)
         elif self._is_of_interest(member.path):
             return self._interesting(member)
+        elif member.kind == "file" and _is_weights(member):
+            self._take_weights(member)
         elif member.kind != "directory" and _ON_THE_WAY.match(member.path):
             # A link or a file where lower layers may have a directory.
             self._note(self._removed, member.path)
@@ -153,11 +165,23 @@ class LayerWatch:
             return _Library(self._found, member.path)
         return None
 
+    def _take_weights(self, member: Member) -> None:
+        """Keep who may write weights; of very many files the first ones will do."""
+        if self._weights < _MOST_WEIGHTS:
+            self._weights += 1
+            self._found[member.path] = Found(
+                is_weights=True, mode=member.mode, owner=member.owner
+            )
+
     def _note(self, names: set[str], name: str) -> None:
         if len(names) < _MOST_REMOVED:
             names.add(name)
         else:
             self._left_out = True
+
+
+def _is_weights(member: Member) -> bool:
+    return member.size >= _LEAST_WEIGHTS and bool(_WEIGHTS.match(member.path))
 
 
 class _Scan:

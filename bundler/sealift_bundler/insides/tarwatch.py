@@ -31,12 +31,15 @@ class Sink(Protocol):
 class Member:
     """An entry of a tar: `kind` is "file", "link" (of any sort), "directory", "other".
 
-    `path` has no leading slash; it is "" for the root and for one with "..".
+    `path` has no leading slash; it is "" for the root and for one with "..". `mode` are
+    the permission bits, `owner` is a uid; both are 0 where the tar has no number.
     """
 
     path: str
     kind: str
     size: int
+    mode: int = 0
+    owner: int = 0
 
 
 @dataclass
@@ -148,7 +151,8 @@ class TarWatch:
             size = 0
         if size < 0:
             raise ValueError("a negative size")
-        self._open(size, self._on_member(Member(path, kind, size)))
+        mode, owner = _loosely(head[100:108]) & 0o7777, _loosely(head[108:116])
+        self._open(size, self._on_member(Member(path, kind, size, mode, owner)))
 
     def _open(self, size: int, sink: Sink | None) -> None:
         self._body = _Body(size, -size % _BLOCK, sink)
@@ -166,6 +170,13 @@ def _number(digits: bytes) -> int:
     if digits[0] & 0x80:
         return int.from_bytes(bytes([digits[0] & 0x7F]) + digits[1:], "big")
     return int(digits.strip(b" \0") or b"0", 8)
+
+
+def _loosely(digits: bytes) -> int:
+    try:
+        return _number(digits)
+    except ValueError:
+        return 0
 
 
 def _name(head: bytes) -> bytes:

@@ -6,21 +6,15 @@ Only public metadata is kept; the token goes to the Hub client and nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Protocol, TypeVar
-
 from huggingface_hub import HfApi
 from huggingface_hub.hf_api import RepoSibling
-from huggingface_hub.utils import (  # type: ignore[attr-defined]
-    filter_repo_objects,
-)
-from sealift_manifests.errors import SpecError
 
 from .content_check import ContentCheck, expected_check, forget
 from .hub_download import snapshot
 from .hub_endpoint import endpoint_or_default
 from .hub_errors import Asked, read_as_a_hubs, told_as_ours
 from .hub_values import HubFile, HubRevision
+from .selection import select
 
 __all__ = [
     "ContentCheck",
@@ -60,45 +54,7 @@ def resolve_revision(
         )
 
 
-class Named(Protocol):
-    """A file with a path below the root of its model."""
-
-    @property
-    def path(self) -> str:
-        """The path, with `/` between its parts."""
-
-
-File = TypeVar("File", bound=Named)
-
-
-def select(
-    files: Iterable[File],
-    allow: Sequence[str] | None = None,
-    ignore: Sequence[str] | None = None,
-) -> tuple[File, ...]:
-    """Keep the files that match `allow` (all, without it) and none of `ignore`.
-
-    The Hub client's own patterns: `*` crosses `/`, and `name/` means what is in it.
-    """
-    chosen = tuple(
-        filter_repo_objects(
-            files,
-            allow_patterns=list(allow) if allow else None,
-            ignore_patterns=list(ignore) if ignore else None,
-            key=_path,
-        )
-    )
-    if not chosen:
-        raise SpecError(
-            f"no file is left after allow={list(allow or ())} and "
-            f"ignore={list(ignore or ())}",
-            hint="Compare the patterns with the file list on the model's page; they "
-            "are case-sensitive and match the whole path.",
-        )
-    return chosen
-
-
-def _path(file: Named) -> str:
+def _path(file: HubFile) -> str:
     return file.path
 
 

@@ -11,19 +11,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import docker
 import yaml
 from sealift_manifests.bundle import INSTALLER_NAME, Bundle
 from sealift_manifests.errors import BusyError, RehearsalError, SpecError
 from sealift_manifests.names import project_name, volume_name
 
+from sealift_bundler.engine.client import open_engine
 from sealift_bundler.report import Report
 
 from .packets import Attempt
 from .values import RehearsalOptions, Rehearsed, Seen
 from .wall import Watch, walled_in
+
+if TYPE_CHECKING:
+    import docker
 
 _PROJECT = "com.docker.compose.project"
 _SERVICE = "com.docker.compose.service"
@@ -47,31 +50,49 @@ def rehearse(request: RehearsalRequest, bundle: Bundle, report: Report) -> Rehea
 
     Raises RehearsalError when it does not install or start; all is taken down.
     """
-    name = bundle.manifest.name
-    client = docker.from_env()
     _check_stack(bundle)
-    _check_free(client, bundle)
     installer = request.scratch / INSTALLER_NAME
     installer.write_bytes(bundle.document(INSTALLER_NAME))
     run = _Installer(installer, request, report)
-    accept = [word for slug in request.options.accept for word in ("--accept", slug)]
-    with walled_in() as watch, _taken_down(run, name):
-        given = [word for pair in request.options.given for word in ("--set", pair)]
-        run("install", *request.places, *request.trust, *accept, *given)
-        _bring_secrets(run, request.scratch, bundle)
-        began = time.monotonic()
-        addresses: dict[str, str] = {}
-        run("start", name, "--wait", str(request.options.wait), *accept)
-        report.step(f"all is up; looking on for {request.options.watch} s")
-        until = time.monotonic() + request.options.watch
-        while True:
-            addresses |= _addresses(client, project_name(name))
-            if time.monotonic() >= until:
-                break
-            time.sleep(_EVERY)
-        services = run("status", name)["bundles"][0]["services"]
-        seconds = time.monotonic() - began
-    return Rehearsed(services, tuple(_seen(watch, addresses)), seconds)
+    with open_engine() as client:
+        _check_free(client, bundle)
+        with walled_in() as watch, _taken_down(run, bundle.manifest.name):
+            _install(run, request, bundle)
+            return _look_on(run, request, bundle, client, watch)
+
+
+def _install(run: _Installer, request: RehearsalRequest, bundle: Bundle) -> None:
+    given = [word for pair in request.options.given for word in ("--set", pair)]
+    run("install", *request.places, *request.trust, *_accepted(request), *given)
+    _bring_secrets(run, request.scratch, bundle)
+
+
+def _look_on(
+    run: _Installer,
+    request: RehearsalRequest,
+    bundle: Bundle,
+    client: docker.DockerClient,
+    watch: Watch,
+) -> Rehearsed:
+    name, options = bundle.manifest.name, request.options
+    began = time.monotonic()
+    run("start", name, "--wait", str(options.wait), *_accepted(request))
+    run.report.step(f"all is up; looking on for {options.watch} s")
+    until = time.monotonic() + options.watch
+    addresses = _addresses(client, project_name(name))
+    while time.monotonic() < until:
+        time.sleep(_EVERY)
+        addresses |= _addresses(client, project_name(name))
+    return Rehearsed(
+        services=run("status", name)["bundles"][0]["services"],
+        attempts=tuple(_seen(watch, addresses)),
+        seconds=time.monotonic() - began,
+        engine=str(client.version()["Version"]),
+    )
+
+
+def _accepted(request: RehearsalRequest) -> list[str]:
+    return [word for slug in request.options.accept for word in ("--accept", slug)]
 
 
 class _Installer:
@@ -82,10 +103,10 @@ class _Installer:
     ) -> None:
         self._program = program
         self._scratch = request.scratch
-        self._report = report
+        self.report = report
 
     def __call__(self, command: str, *words: str) -> Any:
-        self._report.step(f"rehearsing: {command}")
+        self.report.step(f"rehearsing: {command}")
         places = [
             *("--state-dir", str(self._scratch / "state")),
             *("--config-dir", str(self._scratch / "config")),

@@ -10,7 +10,6 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-import docker
 from sealift_manifests.bundle import MANIFEST_NAME, open_bundle
 from sealift_manifests.digests import digest_of
 from sealift_manifests.media import Media
@@ -81,7 +80,7 @@ def _evidence(
         type=EVIDENCE_TYPE,
         manifest=digest_of(manifest),
         began=began.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        engine=str(docker.from_env().version()["Version"]),
+        engine=done.engine,
         watched=options.watch,
         seconds=round(done.seconds),
         services=tuple(

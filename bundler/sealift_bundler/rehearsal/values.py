@@ -49,6 +49,7 @@ class Rehearsed:
     services: Mapping[str, str]
     attempts: tuple[Seen, ...]
     seconds: float
+    engine: str
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from typing import Any, Dict, List, Tuple
 from sealift_manifests.bundle import INSTALLER_NAME
 from sealift_manifests.errors import UsageError
 
+from sealift_installer.health import DEFAULT_WAIT
 from sealift_installer.host import Host
 from sealift_installer.host_trust import KeyFile, NamedKeys
 from sealift_installer.layout import DEFAULT_CONFIG, DEFAULT_STATE
-from sealift_installer.running import DEFAULT_WAIT
 
 Result = Tuple[str, Dict[str, Any]]
 """What a command says at its end: text for people, facts for --json."""

@@ -1,0 +1,37 @@
+"""Variables that must have a value (`${NAME:?why}`), and were given none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sealift_manifests.errors import SpecError
+
+from sealift_bundler.strictyaml import Place, dotted
+
+_REQUIRED = re.compile(r"(?<!\$)(?:\$\$)*\$\{([A-Za-z_]\w*):?\?([^{}]*)\}")
+
+
+def require_values(where: str, value: Any) -> None:
+    """Raise SpecError for every variable of a stack that the host could not start."""
+    lines = list(_lines(value, ()))
+    if lines:
+        raise SpecError(
+            f"{where} cannot be used:\n  " + "\n  ".join(lines),
+            hint="Give these a value in .env beside the first Compose file: it is read "
+            "when the bundle is built, and on the host nobody gives one.",
+        )
+
+
+def _lines(value: Any, place: Place) -> Iterator[str]:
+    if isinstance(value, str):
+        for name, reason in _REQUIRED.findall(value):
+            why = f": {reason}" if reason else ""
+            yield f"{dotted(place)}: ${{{name}}} must have a value{why}"
+    elif isinstance(value, Mapping):
+        for key, held in value.items():
+            yield from _lines(held, (*place, key))
+    elif isinstance(value, list):
+        for number, held in enumerate(value):
+            yield from _lines(held, (*place, number))

@@ -1,0 +1,1 @@
+"""Measure Sealift against the tools used by hand: same run, same bytes."""
