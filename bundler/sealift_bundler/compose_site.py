@@ -14,6 +14,8 @@ from sealift_manifests.settings import (
     SECRETS_VARIABLE,
     STAMP_VARIABLE,
     Setting,
+)
+from sealift_manifests.site_values import (
     unknown_names,
 )
 

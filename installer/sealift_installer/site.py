@@ -18,9 +18,11 @@ from sealift_manifests.preflight.site import needs_at
 from sealift_manifests.settings import (
     SECRETS_VARIABLE,
     STAMP_VARIABLE,
-    Chosen,
     Secret,
     Setting,
+)
+from sealift_manifests.site_values import (
+    Chosen,
     SettingFault,
     choose,
     stand_in,

@@ -6,11 +6,10 @@ here for both sides: for defaults where a bundle is made, for values on the host
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Callable, Dict, Iterable, Iterator, Mapping, Optional, Tuple
+from typing import Callable, Dict, Iterable, Iterator, Optional, Tuple
 
 from sealift_manifests.paths import is_label
 from sealift_manifests.records import require
@@ -124,19 +123,6 @@ class Secret:
         require(_is_plain(self.help, 512), f"secret {self.label}: help is not plain")
 
 
-@dataclass(frozen=True)
-class SettingFault:
-    """What is wrong with a value, or with its name. `is_missing`: there is none."""
-
-    name: str
-    message: str
-    is_missing: bool = False
-
-    def __str__(self) -> str:
-        """Return it in one line, for people."""
-        return f"{self.name}: {self.message}"
-
-
 def check_name(name: str) -> None:
     """Raise ValueError for what cannot name a setting."""
     require(
@@ -212,74 +198,6 @@ def _pattern_fault(pattern: str) -> str:
     except (re.error, OverflowError, RecursionError) as error:
         return f"is not a regular expression: {error}"
     return ""
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """A setting and its value on a host. `given`: by the host, not the default.
-
-    `value` is None where there is none, or none that can be used.
-    """
-
-    setting: Setting
-    value: Optional[str]
-    given: bool
-
-
-def choose(
-    settings: Iterable[Setting], given: Mapping[str, str]
-) -> Tuple[Tuple[Chosen, ...], Tuple[SettingFault, ...]]:
-    """Return the value of each setting where a host gives these, and all faults.
-
-    Names that are no setting are not looked at: `unknown_names` tells them.
-    """
-    chosen, faults = [], []
-    for setting in settings:
-        text = given.get(setting.name, setting.default)
-        value = None
-        if text is None:
-            must = f"must be set: {setting.range}"
-            faults.append(SettingFault(setting.name, must, is_missing=True))
-        else:
-            try:
-                value = setting.read(text)
-            except ValueError as error:
-                faults.append(SettingFault(setting.name, str(error)))
-        chosen.append(Chosen(setting, value, setting.name in given))
-    return tuple(chosen), tuple(faults)
-
-
-def unknown_names(
-    settings: Iterable[Setting], given: Iterable[str]
-) -> Iterator[SettingFault]:
-    """Yield a fault for each name that is no setting, with the one that it may mean."""
-    known = {setting.name.upper(): setting.name for setting in settings}
-    for name in given:
-        if name in known.values():
-            continue
-        near = difflib.get_close_matches(name.upper(), list(known), 1)
-        guess = f"did you mean {known[near[0]]}? " if near else ""
-        names = ", ".join(sorted(known.values())) or "none"
-        yield SettingFault(name, f"is no setting; {guess}settings: {names}")
-
-
-def values_of(chosen: Iterable[Chosen]) -> Dict[str, str]:
-    """Return the values that there are, by the names of their settings."""
-    return {c.setting.name: c.value for c in chosen if c.value is not None}
-
-
-def stand_in(setting: Setting) -> str:
-    """Return a value that Compose can read a file with, to stop what runs."""
-    low = setting.min if setting.min is not None else setting.max
-    return {
-        "integer": low or "1",
-        "number": low or "1",
-        "port": low or "1",
-        "boolean": "false",
-        "choice": setting.choices[0] if setting.choices else "",
-        "path": "/nonexistent",
-        "gpus": "all",
-    }.get(setting.type, "unset")
 
 
 def _is_plain(text: str, most: int) -> bool:

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import hosts
 import making
@@ -26,7 +27,7 @@ def spec(engine: hosts.Engine, tmp_path: Path) -> Iterator[Callable[..., Path]]:
     """Return what writes the spec of one service that runs this shell script."""
     name = unique("reh")
 
-    def written(script: str, data: str = "", **service: object) -> Path:
+    def written(script: str, more: Any = None, **service: object) -> Path:
         """Return a spec; its image is in the engine until it is built."""
         layer = tmp_path / "layer.tar"
         layer.write_bytes(busybox_layer())
@@ -36,9 +37,8 @@ def spec(engine: hosts.Engine, tmp_path: Path) -> Iterator[Callable[..., Path]]:
         stack = {"services": {"server": held}}
         making.write_files(tmp_path, {"compose.yaml": json.dumps(stack)})
         images = {"s": {"engine": f"{name}/s:1"}}
-        fields = {"volumes": {"store": {"path": data}}} if data else {}
         return making.a_spec(
-            tmp_path, name, images=images, stack="compose.yaml", **fields
+            tmp_path, name, images=images, stack="compose.yaml", **(more or {})
         )
 
     try:
@@ -51,8 +51,8 @@ def spec(engine: hosts.Engine, tmp_path: Path) -> Iterator[Callable[..., Path]]:
 def bundle(spec, engine: hosts.Engine, key: Key, tmp_path: Path) -> Callable[..., Path]:
     """Return what builds a bundle of one service that runs this shell script."""
 
-    def built(script: str, data: str = "", **service: object) -> Path:
-        path = making.build(spec(script, data, **service), key, tmp_path / "out")
+    def built(script: str, more: Any = None, **service: object) -> Path:
+        path = making.build(spec(script, more, **service), key, tmp_path / "out")
         engine.run("rmi", f"{path.name.rpartition('-')[0]}/s:1")
         return path
 
@@ -95,7 +95,8 @@ def test_a_stack_that_keeps_to_itself_passes_and_leaves_nothing(bundle, key, eng
 def test_data_is_rehearsed_with_a_copy_that_goes_again(bundle, key, engine, tmp_path):
     making.write_files(tmp_path / "data", {"seed": "x"})
     script = f"/bin/busybox test -f /data/seed && /bin/busybox touch /data/new; {QUIET}"
-    path = bundle(script, str(tmp_path / "data"), volumes=["store:/data"])
+    data = {"volumes": {"store": {"path": str(tmp_path / "data")}}}
+    path = bundle(script, data, volumes=["store:/data"])
 
     rehearse(path, key, "--strict").expect(0, "server: running")
 
@@ -104,6 +105,23 @@ def test_data_is_rehearsed_with_a_copy_that_goes_again(bundle, key, engine, tmp_
     # Where the bundle is installed its data is real: it is not rehearsed on.
     engine.run("volume", "create", f"sealift-data.{name}.store")
     rehearse(path, key).expect(44, f"volume sealift-data.{name}.store")
+
+
+def test_a_rehearsal_plays_a_site_with_its_settings_and_made_up_secrets(bundle, key):
+    site = {
+        "settings": {"WORD": {"type": "text"}, "N": {"type": "integer", "default": 1}},
+        "secrets": {"made": {"generate": 16}, "brought": None},
+    }
+    look = "/bin/busybox cat /run/secrets/made /run/secrets/brought"
+    path = bundle(
+        f'[ "$$WORD$$N" = yes1 ] && {look} && {QUIET}',
+        site,
+        environment={"WORD": "${WORD}", "N": "${N}"},
+        secrets=["made", "brought"],
+    )
+
+    rehearse(path, key).expect(48, "WORD: must be set")
+    rehearse(path, key, "--set", "WORD=yes").expect(0, "server: running")
 
 
 def test_who_tries_to_get_out_is_told_with_what_and_when(bundle, key):

@@ -238,16 +238,12 @@ def test_the_stranger_knows_none_of_our_code():
     assert foreign - {part.__name__ for part in parts} == {"zstandard", "cryptography"}
 
 
-NOT_CARRIED = ("Chosen", "SettingFault")
-"""Records beside those of a manifest that only say something of a host."""
-
-
 def records() -> Iterator[tuple[str, str, bool]]:
     """Yield record, field and whether it is optional, for every part of a manifest."""
-    parts = (model, model_entries, image_entries, stack, volume)
-    kinds = {k: v for part in (*parts, site_settings) for k, v in vars(part).items()}
+    parts = (model, model_entries, image_entries, stack, volume, site_settings)
+    kinds = {name: kind for part in parts for name, kind in vars(part).items()}
     for name, kind in kinds.items():
-        if dataclasses.is_dataclass(kind) and name not in NOT_CARRIED:
+        if dataclasses.is_dataclass(kind):
             for field in dataclasses.fields(kind):
                 required = (
                     field.default is dataclasses.MISSING

@@ -140,6 +140,16 @@ def test_the_number_of_containers_may_be_a_setting(manifest, service):
     assert of_llm(needs_at(made, {"COPIES": "3"})).replicas == 3
 
 
+def test_a_value_is_what_it_is_and_no_variable(manifest):
+    site = SiteSpec((*SITE.settings, Setting("KIND", "text", "auto")))
+    command = f"{SERVICE['command']} --kv-cache-dtype ${{KIND}}"
+
+    made = manifest(site, command=command)
+
+    asked = of_llm(needs_at(made, {"SPREAD": "1", "KIND": "$PORT"}))
+    assert asked.kv_dtype == "$port"
+
+
 def test_only_services_that_hang_on_a_setting_are_written_down(manifest):
     (note,) = manifest().stack.facts[WRITTEN_NOTE]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from sealift_manifests.settings import (
     Setting,
+)
+from sealift_manifests.site_values import (
     choose,
     stand_in,
     unknown_names,

@@ -13,7 +13,12 @@ from typing import Any, Dict, Iterator, Optional, Tuple
 
 from sealift_manifests.errors import SettingsError, UsageError
 from sealift_manifests.model import Manifest
-from sealift_manifests.settings import Chosen, Secret
+from sealift_manifests.settings import (
+    Secret,
+)
+from sealift_manifests.site_values import (
+    Chosen,
+)
 
 from sealift_installer import durable
 from sealift_installer.commands import Result, add_installed_name, add_set
