@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +22,7 @@ from sealift_installer.host_trust import KeyFile, NamedKeys
 from sealift_installer.install import InstallOptions, install
 from sealift_installer.layout import Layout
 from sealift_installer.report import Report
+from sealift_manifests.errors import StagingError
 from sealift_manifests.names import data_volume_name
 from volume_making import THEN, a_volume, described
 
@@ -322,5 +322,21 @@ def test_a_record_speaks_only_of_the_volume_that_it_was_written_for(
     installed(host, bundle).expect(0, "there was a volume of this name already")
 
     assert list(bundle.place.iterdir()) == []
-    shutil.rmtree(host.state / "data")
-    installed(host, bundle).expect(0, "there was a volume of this name already")
+    host.run("uninstall", "--yes", f"--volumes={bundle.name}").expect(0)
+    assert bundle.volumes() == [bundle.volume]
+
+
+def test_an_engine_that_keeps_no_modes_is_not_believed(host, bundle, monkeypatch):
+    write = data_filling.write_archive
+
+    def forgetful(engine, container, pieces):
+        write(engine, container, pieces)
+        (bundle.place / "raft/log").chmod(0o644)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(data_filling, "write_archive", forgetful)
+        with pytest.raises(StagingError, match="raft/log is not as it should be"):
+            install_here(host, bundle, frozenset())
+
+    install_here(host, bundle, frozenset())
+    assert described(bundle.place) == described(bundle.source)
