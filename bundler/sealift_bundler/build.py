@@ -29,6 +29,7 @@ from sealift_manifests.preflight.findings import Finding
 from sealift_manifests.preflight.needs import Needs
 from sealift_manifests.preflight.newest import TABLES_NAME
 from sealift_manifests.preflight.notes import needs_of
+from sealift_manifests.smoke import FEATURE
 from sealift_manifests.sums import SUMS_NAME, format_sums
 from sealift_manifests.trust import Trust
 
@@ -249,6 +250,7 @@ def _pack(packer: Packer, job: Job, gathered: Gathered) -> _Packed:
         stack=(
             pack_stack(packer, job.stack, spec, images, models) if job.stack else None
         ),
+        features=(FEATURE,) if spec.smoke else (),
         facts=survey_facts(
             (survey.digest for survey in job.surveys), job.request.acceptance.slugs
         ),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from sealift_manifests.model_entries import FileEntry, ModelEntry
 from sealift_manifests.names import volume_name
 from sealift_manifests.preflight.notes import SERVICES_NOTE, service_needs_facts
+from sealift_manifests.smoke import SmokeTest
 from sealift_manifests.stack_entries import StackEntry
 
 from sealift_bundler.compose import Stack, parse_stack, render_stack
@@ -24,8 +25,16 @@ def load_stack(spec: Spec) -> Stack | None:
         return None
     stack = parse_stack(spec.stack, spec.references(), spec.models)
     sources = {stack.where: spec.stack, **stack.files}
-    check_stack({path: source.read_bytes() for path, source in sources.items()})
+    files = {path: source.read_bytes() for path, source in sources.items()}
+    sent = (text for test in spec.smoke for text in _sent(test.test()))
+    files["the smoke tests of the spec"] = "\n".join(sent).encode("utf-8")
+    check_stack(files)
     return stack
+
+
+def _sent(test: SmokeTest) -> Iterator[str]:
+    yield from (f"{header.name}: {header.value}" for header in test.headers)
+    yield test.body
 
 
 def pack_stack(
@@ -57,4 +66,5 @@ def pack_stack(
     )
     needs = services_needs(stack, images.configs)
     facts = {SERVICES_NOTE: service_needs_facts(needs)}
-    return StackEntry(COMPOSE_FILE, files, rendered.services, facts)
+    smoke = tuple(test.test() for test in spec.smoke)
+    return StackEntry(COMPOSE_FILE, files, rendered.services, facts, smoke)

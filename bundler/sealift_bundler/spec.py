@@ -21,6 +21,7 @@ from pydantic import (
 from sealift_manifests.references import qualify, read_reference
 
 from sealift_bundler.ollama.names import read_name
+from sealift_bundler.spec_smoke import SmokeSpec
 from sealift_bundler.spec_values import (
     AS_WRITTEN,
     Integer,
@@ -203,6 +204,8 @@ class Spec(Part):
     """Images, by a name of your choice."""
     stack: LocalPath | None = None
     """The Compose file."""
+    smoke: Annotated[tuple[SmokeSpec, ...], Field(strict=False)] = ()
+    """Questions that the running stack must answer before a start has succeeded."""
 
     @classmethod
     def key_faults(cls, value: Mapping[str, Any]) -> Iterator[str]:
@@ -211,6 +214,8 @@ class Spec(Part):
             yield "there is nothing to carry; give models or images"
         if value.get("stack") and not value.get("images"):
             yield "a stack needs images; list those of its services"
+        if value.get("smoke") and not value.get("stack"):
+            yield "smoke tests ask the services of a stack; name its Compose file"
 
     def reference(self, image: str) -> str:
         """Return the reference of an image as the spec has it."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Dict, Iterator, Optional, Tuple
 
-from sealift_manifests import records, strictjson
+from sealift_manifests import records, smoke, strictjson
 from sealift_manifests.digests import Digest
 from sealift_manifests.errors import FormatVersionError, ManifestError
 from sealift_manifests.image_entries import PLATFORMS, ImageEntry
@@ -18,7 +18,7 @@ from sealift_manifests.stack_entries import StackEntry
 
 FORMAT = 1
 BUNDLE_TYPE = "sealift-bundle"
-KNOWN_FEATURES: Tuple[str, ...] = ()
+KNOWN_FEATURES: Tuple[str, ...] = (smoke.FEATURE,)
 """Additions to format 1 that this reader understands, by name."""
 
 MAX_MANIFEST = 256 << 20
@@ -70,6 +70,12 @@ class Manifest:
             _check_image(image, self.platform)
         if self.stack:
             _check_services(self.stack, self)
+        # An older reader must say that it is too old, not that this is damaged.
+        has_smoke = bool(self.stack and self.stack.smoke)
+        require(
+            has_smoke == (smoke.FEATURE in self.features),
+            "smoke tests and the feature of that name go together",
+        )
 
     def contents(self) -> Iterator[Tuple[Digest, int, str]]:
         """Yield every file the packs must hold: digest, size, and what it is."""

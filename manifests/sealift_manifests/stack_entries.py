@@ -9,6 +9,7 @@ from typing import Any, Dict, Tuple
 from sealift_manifests.model_entries import FileEntry
 from sealift_manifests.paths import check_inner_paths
 from sealift_manifests.records import require
+from sealift_manifests.smoke import SmokeTest
 
 _SERVICE = re.compile(r"[A-Za-z0-9._-]{1,255}\Z")
 
@@ -33,6 +34,7 @@ class StackEntry:
     files: Tuple[FileEntry, ...]
     services: Tuple[Service, ...]
     facts: Dict[str, Any] = field(default_factory=dict)
+    smoke: Tuple[SmokeTest, ...] = ()
 
     def __post_init__(self) -> None:
         check_inner_paths(file.path for file in self.files)
@@ -42,3 +44,7 @@ class StackEntry:
         )
         names = {service.name for service in self.services}
         require(len(names) == len(self.services), "a service appears twice")
+        tests = {test.name for test in self.smoke}
+        require(len(tests) == len(self.smoke), "a smoke test appears twice")
+        for test in self.smoke:
+            require(test.service in names, f"smoke test {test.name}: unknown service")

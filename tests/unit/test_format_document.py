@@ -19,7 +19,14 @@ import strangers_reader as stranger
 from cryptography.exceptions import InvalidSignature
 from making import Key, a_key, build, flip, model_files, noise, resign, weights_spec
 from sealift_bundler.target import open_target
-from sealift_manifests import digests, image_entries, model, model_entries, sums
+from sealift_manifests import (
+    digests,
+    image_entries,
+    model,
+    model_entries,
+    smoke,
+    sums,
+)
 from sealift_manifests import index as index_module
 from sealift_manifests.bundle import MAX_SMALL_FILE, open_bundle
 from sealift_manifests.codecs import CODECS
@@ -233,7 +240,7 @@ def test_the_stranger_knows_none_of_our_code():
 
 def records() -> Iterator[tuple[str, str, bool]]:
     """Yield record, field and whether it is optional, for every part of a manifest."""
-    for name, kind in vars(model).items():
+    for name, kind in {**vars(model), **vars(smoke)}.items():
         if dataclasses.is_dataclass(kind):
             for field in dataclasses.fields(kind):
                 required = (
@@ -255,6 +262,10 @@ TITLES = {
     "StackEntry": "Stack",
     "FileEntry": "Model file",
     "Service": "Service",
+    "SmokeTest": "Smoke test",
+    "Header": "Header",
+    "Expectation": "Expectation",
+    "JsonRule": "Rule",
     "Pack": "Pack",
     "Chunk": "Chunk",
     "Content": "Content",
@@ -304,6 +315,9 @@ def test_every_known_word_and_number_is_documented():
         *image_entries.LAYER_TYPES,
         *image_entries.MANIFEST_TYPES,
         *image_entries.CONFIG_TYPES,
+        *smoke.METHODS,
+        *smoke.JSON_TYPES,
+        *smoke.JSON_RULES,
         model.BUNDLE_TYPE,
         NAMESPACE,
     ]

@@ -97,6 +97,10 @@ def describe(bundle: Bundle, tables: ChosenTables, *, trusted: bool) -> str:
             lines.append(
                 f"  service    {service.name}: image {service.image}, {models}"
             )
+        for test in manifest.stack.smoke:
+            lines.append(
+                f"  smoke      {test.name}: {test.request}, within {test.within} s"
+            )
     return "\n".join([*lines, *_host_lines(manifest, tables)])
 
 
