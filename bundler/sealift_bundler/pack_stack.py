@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from sealift_manifests.model_entries import FileEntry, ModelEntry
 from sealift_manifests.names import volume_name
 from sealift_manifests.preflight.notes import SERVICES_NOTE, service_needs_facts
+from sealift_manifests.readiness import NOTE, ready_facts
 from sealift_manifests.smoke import SmokeTest
 from sealift_manifests.stack_entries import StackEntry
 
@@ -15,6 +16,7 @@ from sealift_bundler.compose_check import COMPOSE_FILE
 from sealift_bundler.leaks.check import check_stack
 from sealift_bundler.pack import Packer
 from sealift_bundler.pack_images import PackedImages
+from sealift_bundler.serving.ready import endpoints
 from sealift_bundler.serving.services import services_needs
 from sealift_bundler.spec import Spec
 
@@ -66,5 +68,7 @@ def pack_stack(
     )
     needs = services_needs(stack, images.configs)
     facts = {SERVICES_NOTE: service_needs_facts(needs)}
+    if ready := ready_facts(endpoints(stack, images.configs)):
+        facts[NOTE] = ready
     smoke = tuple(test.test() for test in spec.smoke)
     return StackEntry(COMPOSE_FILE, files, rendered.services, facts, smoke)

@@ -1,4 +1,4 @@
-"""Smoke tests against the Compose file: does the service exist, can it be asked there?"""
+"""Smoke tests against the Compose file: is there such a service, can it be asked?"""
 
 from __future__ import annotations
 

@@ -82,6 +82,11 @@ class Answer:
         with self._connection.guard():
             return self._response.read(size)
 
+    def read_some(self, size: int) -> bytes:
+        """Return what has come, up to `size` bytes, without waiting for all of them."""
+        with self._connection.guard():
+            return self._response.read1(size)
+
     def json(self) -> Any:
         """Read the whole body as JSON."""
         pieces, size = [], 0

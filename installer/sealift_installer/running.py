@@ -15,7 +15,6 @@ from sealift_installer import ledger
 from sealift_installer.audit import audit
 from sealift_installer.compose import Compose
 from sealift_installer.fallback import fall_back, find_served
-from sealift_installer.health import ServiceState, project_state
 from sealift_installer.history import note_started
 from sealift_installer.host import Host
 from sealift_installer.layout import Layout
@@ -30,6 +29,8 @@ from sealift_installer.preflight import (
     tell,
 )
 from sealift_installer.releases import Release
+from sealift_installer.service_state import ServiceState, project_state
+from sealift_installer.smoke import SmokeResult, run_smoke
 from sealift_installer.stack import Starter, project_of
 
 DEFAULT_WAIT = 1800
@@ -41,18 +42,27 @@ class StartOptions:
     """How to start: `deep` reads image layers, `wait` is in seconds.
 
     `fallback`: when a new release does not come up, the one before is started again.
+    `smoke`: a release whose smoke tests fail has not come up.
     """
 
     deep: bool = False
     wait: int = DEFAULT_WAIT
     acceptance: Acceptance = NONE_ACCEPTED
     fallback: bool = True
+    smoke: bool = True
 
 
-def start(
-    host: Host, release: Release, trust: Trust, options: StartOptions
-) -> Tuple[Verdict, Tuple[ServiceState, ...]]:
-    """Audit, look at the host, then bring the stack up and wait for its health.
+@dataclass(frozen=True)
+class Started:
+    """A stack that came up: what was found on the host, its services, its answers."""
+
+    verdict: Verdict
+    states: Tuple[ServiceState, ...]
+    smoke: Tuple[SmokeResult, ...]
+
+
+def start(host: Host, release: Release, trust: Trust, options: StartOptions) -> Started:
+    """Audit, look at the host, bring the stack up, wait for its health, and ask it.
 
     Raises FellBackError when it did not come up and the release before serves again.
     """
@@ -75,6 +85,7 @@ def start(
         starter = Starter(host, compose, options.wait)
         try:
             states = starter.bring_up(release)
+            smoke = run_smoke(host, release) if options.smoke else ()
         except StartError as error:
             host.log("start-failed", manifest)
             if before is None:
@@ -82,7 +93,7 @@ def start(
             raise fall_back(starter, trust, release, before, error) from error
         note_started(host.layout, manifest.name, release.name)
         host.log("start", manifest, **accepted_fact(verdict))
-        return verdict, states
+        return Started(verdict, states, smoke)
 
 
 def stop(host: Host, release: Release) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from engines import SHELL, an_image, busybox_layer, loader, unique
 from sealift_installer.compose import Compose, Project
-from sealift_installer.health import project_state, wait_healthy
+from sealift_installer.health import wait_healthy
+from sealift_installer.service_state import project_state
 from sealift_manifests.errors import ImageLoadError, StartError
 
 pytestmark = pytest.mark.docker

@@ -1,4 +1,4 @@
-"""Smoke tests in a spec: what people write, what a manifest carries, what is refused."""
+"""Smoke tests in a spec: what people write, what is carried, what is refused."""
 
 import json
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import typer
@@ -19,6 +20,7 @@ from sealift_manifests.preflight.newest import (
 )
 from sealift_manifests.preflight.notes import needs_of
 from sealift_manifests.sizes import counted, human
+from sealift_manifests.stack_entries import StackEntry
 from sealift_manifests.trust import Trust
 
 from sealift_bundler.commands.build import parity_lines
@@ -92,16 +94,16 @@ def describe(bundle: Bundle, tables: ChosenTables, *, trusted: bool) -> str:
             f"from {image.source.reference}"
         )
     if manifest.stack:
-        for service in manifest.stack.services:
-            models = ", ".join(service.models) or "no models"
-            lines.append(
-                f"  service    {service.name}: image {service.image}, {models}"
-            )
-        for test in manifest.stack.smoke:
-            lines.append(
-                f"  smoke      {test.name}: {test.request}, within {test.within} s"
-            )
+        lines += _stack_lines(manifest.stack)
     return "\n".join([*lines, *_host_lines(manifest, tables)])
+
+
+def _stack_lines(stack: StackEntry) -> Iterator[str]:
+    for service in stack.services:
+        models = ", ".join(service.models) or "no models"
+        yield f"  service    {service.name}: image {service.image}, {models}"
+    for test in stack.smoke:
+        yield f"  smoke      {test.name}: {test.request}, within {test.within} s"
 
 
 def _tables(bundle: Bundle) -> ChosenTables:

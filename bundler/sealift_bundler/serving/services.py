@@ -39,7 +39,7 @@ def services_needs(
 def _service(
     stack: Stack, name: str, service: Mapping[str, Any], image: ImageConfig | None
 ) -> ServiceNeeds:
-    own = _environment(stack, service)
+    own = environment_of_service(stack, service)
     wants_gpu, request = gpu_wish(service)
     needs = ServiceNeeds(
         name=name,
@@ -53,7 +53,7 @@ def _service(
         ports=published_ports(service),
     )
     environment = {**(image.environment if image else {}), **own}
-    words = _words(service, image)
+    words = words_of(service, image)
     server = server_of(words)
     if server == "other" and image is None and service.get("entrypoint") is None:
         # What the image itself starts is not known yet.
@@ -72,11 +72,11 @@ def started_by(
     stack: Stack, service: Mapping[str, Any], image: ImageConfig
 ) -> tuple[str, Mapping[str, Word]]:
     """Return which server a service runs ("other": not known), and its environment."""
-    own = _environment(stack, service)
-    return server_of(_words(service, image)), {**image.environment, **own}
+    own = environment_of_service(stack, service)
+    return server_of(words_of(service, image)), {**image.environment, **own}
 
 
-def _words(service: Mapping[str, Any], image: ImageConfig | None) -> tuple[Word, ...]:
+def words_of(service: Mapping[str, Any], image: ImageConfig | None) -> tuple[Word, ...]:
     """Return what is started; the service's entrypoint drops the image's command."""
     entrypoint = command_words(service.get("entrypoint"))
     command = command_words(service.get("command"))
@@ -87,7 +87,8 @@ def _words(service: Mapping[str, Any], image: ImageConfig | None) -> tuple[Word,
     return (*entrypoint, *(command or ()))
 
 
-def _environment(stack: Stack, service: Mapping[str, Any]) -> dict[str, Word]:
+def environment_of_service(stack: Stack, service: Mapping[str, Any]) -> dict[str, Word]:
+    """Return the variables that a service sets itself, also by files."""
     found: dict[str, Word] = {}
     for path, _ in env_files(service.get("env_file")):
         source = stack.file(path)

@@ -128,6 +128,11 @@ def add_start_options(parser: ArgumentParser) -> None:
         help="leave a new release that does not come up as it is, instead of starting "
         "the one that served before",
     )
+    parser.add_argument(
+        "--no-smoke",
+        action="store_true",
+        help="ask the services nothing once they are healthy",
+    )
 
 
 def at_least_0(text: str) -> int:
