@@ -15,6 +15,7 @@ MOST = 4 << 20
 """Bytes of an answer that are read; the rest is not looked at."""
 
 _PIECE = 1 << 16
+_CUT = "the answer broke off before its end"
 
 
 @dataclass(frozen=True)
@@ -66,14 +67,22 @@ def ask(
                 break
             pieces.append(piece)
             size += len(piece)
+        if size < MOST and response.length:
+            raise AskError(_CUT)
         return Reply(response.status, b"".join(pieces), first, clock() - began)
-    except socket.timeout as error:
-        raise AskError(f"no whole answer in {within:g} seconds") from error
     except (http.client.HTTPException, OSError) as error:
-        hung_up = isinstance(error, (ConnectionError, http.client.BadStatusLine))
-        raise AskError(_words(error), refused=hung_up) from error
+        raise _told(error, within) from error
     finally:
         connection.close()
+
+
+def _told(error: Exception, within: float) -> AskError:
+    if isinstance(error, socket.timeout):
+        return AskError(f"no whole answer in {within:g} seconds")
+    if isinstance(error, http.client.IncompleteRead):
+        return AskError(_CUT)
+    hung_up = isinstance(error, (ConnectionError, http.client.BadStatusLine))
+    return AskError(_words(error), refused=hung_up)
 
 
 def _words(error: Exception) -> str:

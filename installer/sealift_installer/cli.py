@@ -14,8 +14,10 @@ from sealift_manifests.errors import DriftError, SealiftError
 
 from sealift_installer.commands import (
     audit,
+    diagnose,
     gpu_check,
     install,
+    logs,
     ollama_merge,
     preflight,
     prune,
@@ -23,11 +25,13 @@ from sealift_installer.commands import (
     releases,
     repair_request,
     rollback,
+    smoke,
     start,
     status,
     stop,
     survey,
     uninstall,
+    unit,
     verify,
 )
 from sealift_installer.engine import Engine
@@ -47,7 +51,11 @@ COMMANDS = {
     "start": start,
     "stop": stop,
     "status": status,
+    "smoke": smoke,
+    "logs": logs,
+    "diagnose": diagnose,
     "audit": audit,
+    "unit": unit,
     "ollama-merge": ollama_merge,
     "receipt": receipt,
     "releases": releases,

@@ -30,7 +30,7 @@ from sealift_installer.preflight import (
 )
 from sealift_installer.releases import Release
 from sealift_installer.service_state import ServiceState, project_state
-from sealift_installer.smoke import SmokeResult, run_smoke
+from sealift_installer.smoke import LOGGED, SmokeResult, run_smoke
 from sealift_installer.stack import Starter, project_of
 
 DEFAULT_WAIT = 1800
@@ -117,7 +117,16 @@ def last_audit(layout: Layout, manifest: Manifest) -> Optional[Dict[str, Any]]:
 
     An audit of the release before it says nothing about this one.
     """
-    entry = ledger.last_entry(layout, manifest.name, ("audit",))
+    return _last(layout, manifest, "audit")
+
+
+def last_smoke(layout: Layout, manifest: Manifest) -> Optional[Dict[str, Any]]:
+    """Return the ledger's last line about smoke tests of this release."""
+    return _last(layout, manifest, LOGGED)
+
+
+def _last(layout: Layout, manifest: Manifest, event: str) -> Optional[Dict[str, Any]]:
+    entry = ledger.last_entry(layout, manifest.name, (event,))
     same = (entry.get("version"), entry.get("serial")) == (
         manifest.version,
         manifest.serial,

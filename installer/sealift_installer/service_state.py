@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import Any, Dict, Optional, Tuple
 
 from sealift_installer.composed import (
@@ -16,6 +18,11 @@ from sealift_installer.engine import Engine, printable
 
 _LINE = 400
 _NANO = 1_000_000_000
+_LOOPING = 60.0
+"""One that was started again less than these seconds ago may be so again."""
+
+_GRACE = 60.0
+_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}")
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,29 @@ class ServiceState:
         ended = self.status in ("exited", "dead")
         final = self.restart_policy in ("", "no") and self.exit_code != 0
         return self.health == "unhealthy" or (ended and final)
+
+    def fault_at(self, now: datetime) -> Optional[str]:
+        """Return what is wrong with it now, in words; None for nothing."""
+        age = self.age_at(now)
+        if self.status == "restarting" or (self.restarts and age < _LOOPING):
+            return "it ends and is started again, over and over"
+        if self.health == "unhealthy":
+            return "it runs, and its health check fails"
+        if self.status in ("exited", "dead") and not self.is_done:
+            return "it has ended"
+        if self.health == "starting" and age > self.start_period + _GRACE:
+            return "it has been starting for longer than its start period: it hangs"
+        if self.status in ("created", "paused"):
+            return f"it is {self.status}, and so does not run"
+        return None
+
+    def age_at(self, now: datetime) -> float:
+        """Return for how many seconds it has run, or 0 if it does not."""
+        match = _MOMENT.match(self.started)
+        if self.status not in ("running", "restarting") or not match:
+            return 0.0
+        began = datetime.strptime(match[0], "%Y-%m-%dT%H:%M:%S")
+        return max(0.0, (now - began.replace(tzinfo=timezone.utc)).total_seconds())
 
     def __str__(self) -> str:
         words = self.health if self.status == "running" and self.health else self.status
