@@ -1,7 +1,6 @@
 """Stacks that speak HTTP like the servers people run, in small images, for tests.
 
-A service runs a script for each connection; what it answers is written there. One
-named qdrant is taken for a Qdrant, by the name of its image.
+One image is named qdrant, and so taken for a Qdrant.
 """
 
 from __future__ import annotations
@@ -17,43 +16,11 @@ import hosts
 import making
 from engines import SHELL, a_layer, unique
 from making import Host, Key
+from speaking import SCRIPT, script, speaks
 
-SPEAK = f"""\
-#!/bin/sh
-read -r method path rest
-length=0
-while read -r line; do
-    line=$(echo "$line" | {SHELL} tr -d '\\r')
-    [ -z "$line" ] && break
-    case $line in
-        [Cc]ontent-[Ll]ength:*) length=${{line##*: }} ;;
-    esac
-done
-[ "$length" = 0 ] || {SHELL} head -c "$length" >/tmp/asked
-status=200 kind=application/json
-case $path in
-    /v1/chat/completions)
-        if {SHELL} grep -q '"stream":true' /tmp/asked; then
-            kind=text/event-stream
-            body='data: {{"choices":[{{"delta":{{"content":"It is Pa"}}}}]}}
-
-data: {{"choices":[{{"delta":{{"content":"ris."}}}}]}}
-
-data: [DONE]
-
-'
-        else
-            body='{{"choices":[{{"message":{{"role":"assistant","content":"It is CITY."}}}}]}}'
-        fi ;;
-    /readyz) if [ -e /tmp/ready ]; then body=ok; else status=503 body=loading; fi ;;
-    *) status=404 body=lost ;;
-esac
-printf 'HTTP/1.1 %s X\\r\\nContent-Type: %s\\r\\nContent-Length: %s\\r\\n\\r\\n%s' \\
-    $status $kind ${{#body}} "$body"
-"""
-LLM = f"echo the model is loaded; exec {SHELL} nc -ll -p 8000 -e /speak"
-LOAD = f"{SHELL} sleep 5; echo ready >/tmp/ready"
-QDRANT = f"echo loading; ({LOAD}) & exec {SHELL} nc -ll -p 6333 -e /speak"
+LLM = f"echo the model is loaded; exec {speaks('8000')}"
+LOAD = f"{SHELL} sleep 5; {SHELL} mkdir /www; echo ok >/www/readyz"
+QDRANT = f"echo loading; ({LOAD}) & exec {speaks('6333')}"
 DIES = (
     "echo loading; echo 'torch.OutOfMemoryError: CUDA out of memory. Tried to allocate "
     "22.00 MiB. GPU 0 has a total capacity of 23.65 GiB of which 11.06 MiB is free.'; "
@@ -90,7 +57,7 @@ SMOKE = [
         "within": 2,
     },
 ]
-"""What a stack with an LLM and a Qdrant is asked. Before it is ready, Qdrant says 503."""
+"""What a stack with an LLM and a Qdrant is asked. Qdrant says 503 until it is ready."""
 
 
 @dataclass(frozen=True)
@@ -141,12 +108,13 @@ def a_bundle(
     folder.mkdir(parents=True)
     for image, reference in references.items():
         files = {"bin/busybox": busybox, "bin/sh": busybox, "about": image.encode()}
-        files["speak"] = SPEAK.replace("CITY", city).encode()
+        files[SCRIPT] = script(city)
         layer = folder / "layer.tar"
         layer.write_bytes(a_layer(files))
         engine.run("import", str(layer), reference)
+    published = [f"127.0.0.1:{port}:8000"]
     services = {
-        "llm": a_service("llm", LLM, ports=[f"127.0.0.1:{port}:8000"]),
+        "llm": a_service("llm", LLM, ports=published, restart="unless-stopped"),
         "vectors": a_service("qdrant", QDRANT),
         **(more or {}),
     }
@@ -163,8 +131,7 @@ def a_bundle(
     return making.build(spec, key, folder.parent / "out")
 
 
-def a_service(image: str, script: str, **more: Any) -> dict[str, Any]:
-    """Return a service that runs a shell script, and ends at once when it is told to."""
-    words = [SHELL, "sh", "-c", script.replace("$", "$$")]
-    fast = {"stop_grace_period": "0s", "tmpfs": "/tmp:mode=1777"}
-    return {"image": image, "command": words, **fast, **more}
+def a_service(image: str, runs: str, **more: Any) -> dict[str, Any]:
+    """Return a service that runs a shell line, and ends at once when it is told to."""
+    words = [SHELL, "sh", "-c", runs.replace("$", "$$")]
+    return {"image": image, "command": words, "stop_grace_period": "0s", **more}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List, Optional, Sequence, Tuple
+from typing import List, Mapping, Optional, Sequence, Tuple
 
 from sealift_manifests.errors import StartError
 
@@ -26,14 +26,24 @@ def start_error(
     states: Sequence[ServiceState],
     gone: Sequence[str],
     after: Optional[float] = None,
+    said: Optional[Mapping[str, str]] = None,
 ) -> StartError:
-    """Return the error for services that failed, and for those without a container."""
+    """Return the error for services that failed, and for those without a container.
+
+    `said` is what containers answered last when they were asked whether they are ready.
+    """
     when = "" if after is None else f" after {after:.0f} seconds"
     lines = [f"the stack {project} is not up{when}"]
     lines += [f"service {service} has no container" for service in gone]
     found: List[Cause] = []
     for state in states:
         told, causes = describe(engine, state)
+        if said and state.container in said:
+            told = (
+                told[0],
+                f"  asked whether it is ready, {said[state.container]}",
+                *told[1:],
+            )
         lines += told
         found += causes
     return StartError(

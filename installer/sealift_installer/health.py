@@ -10,7 +10,7 @@ start may take is said by the health check.
 from __future__ import annotations
 
 import time
-from typing import Callable, Dict, Iterable, Optional, Tuple
+from typing import Callable, Dict, Iterable, Mapping, Optional, Tuple
 
 from sealift_installer.engine import Engine
 from sealift_installer.failure import start_error
@@ -39,12 +39,14 @@ def wait_healthy(
     sleep: Callable[[float], None] = time.sleep,
     progress: Progress = lambda states: None,
     ready: Ready = lambda state: None,
+    said: Optional[Mapping[str, str]] = None,
 ) -> Tuple[ServiceState, ...]:
     """Wait until every service is up, and return the containers.
 
-    `progress` is told what each look has seen. Raises StartError with the state,
-    the health check's last words, the last log lines and the known causes of each
-    service that failed, or that is not up after `timeout_s` seconds.
+    `progress` is told what each look has seen; `said` is what `ready` was answered.
+    Raises StartError with the state, the health check's last words, the last log lines
+    and the known causes of each service that failed, or that is not up after
+    `timeout_s` seconds.
     """
     watch, expected = _Watch(clock, ready), sorted(set(services))
     end = clock() + timeout_s
@@ -61,7 +63,7 @@ def wait_healthy(
         if clock() >= end:
             late = [state for state in states if state.service in waiting]
             gone = sorted(set(waiting) - {state.service for state in late})
-            raise start_error(engine, project, late, gone, after=timeout_s)
+            raise start_error(engine, project, late, gone, timeout_s, said)
         sleep(_POLL_SECONDS)
 
 

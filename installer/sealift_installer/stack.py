@@ -67,6 +67,7 @@ class Starter:
             self.wait,
             progress=Waiting(engine, self.host.report.step, ready.said),
             ready=ready,
+            said=ready.said,
         )
 
     def _end_other_weights(self, release: Release) -> None:

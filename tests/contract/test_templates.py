@@ -127,6 +127,14 @@ def test_a_template_that_is_not_there_and_a_wrong_name_are_refused(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_template_asks_each_server_something(template, folder):
+    spec = load_spec(folder / "sealift.yaml")
+    asked = {smoke.service for smoke in spec.smoke}
+
+    assert asked == set(compose_of(folder)["services"]) - {"audit"}
+    assert any("Paris" in str(s.expect) or "paris" in str(s.expect) for s in spec.smoke)
+
+
 # The same stacks with stand-ins
 
 
@@ -157,7 +165,8 @@ def serve(
         bundle = making.build(spec, key, tmp_path / "out")
         host = Host(tmp_path / "host", bundle / making.PYZ)
         host.run("install", bundle, "--key", key.public).expect(0)
-        host.run("start", "--wait", "60").expect(0, f"{name} is up")
+        started = host.run("start", "--wait", "60").expect(0, f"{name} is up")
+        assert started.out.count("smoke ") > 1
         return Served(host, ports)
 
     try:
@@ -213,6 +222,7 @@ def _with_stand_ins(folder: Path, engine: hosts.Engine, name: str) -> Path:
         models=spec.get("models", {}),
         images=spec["images"],
         stack=spec["stack"],
+        smoke=spec["smoke"],
     )
 
 

@@ -48,11 +48,15 @@ class Seen:
 
 @dataclass(frozen=True)
 class Rehearsed:
-    """What came of it: the services' states, and who tried to reach outside."""
+    """What came of it: the services' states, how they answered, who tried to get out.
+
+    `smoke` are the installer's facts about each smoke test.
+    """
 
     services: Mapping[str, str]
     attempts: tuple[Seen, ...]
     seconds: float
+    smoke: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ def rehearse(request: RehearsalRequest, bundle: Bundle, report: Report) -> Rehea
         run("install", *request.places, *request.trust, *accept)
         began = time.monotonic()
         addresses: dict[str, str] = {}
-        run("start", name, "--wait", str(request.wait), *accept)
+        started = run("start", name, "--wait", str(request.wait), *accept)
         report.step(f"all is up; looking on for {request.watch} s")
         until = time.monotonic() + request.watch
         while True:
@@ -98,7 +102,8 @@ def rehearse(request: RehearsalRequest, bundle: Bundle, report: Report) -> Rehea
             time.sleep(_EVERY)
         services = run("status", name)["bundles"][0]["services"]
         seconds = time.monotonic() - began
-    return Rehearsed(services, tuple(_seen(watch, addresses)), seconds)
+    seen, smoke = tuple(_seen(watch, addresses)), tuple(started.get("smoke", ()))
+    return Rehearsed(services, seen, seconds, smoke)
 
 
 class _Installer:

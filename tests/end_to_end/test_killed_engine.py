@@ -1,0 +1,70 @@
+"""Docker is killed under a running stack, and started again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import hosts
+import pytest
+from making import PYZ, Host
+from private_engine import PrivateEngine, private_engine
+from serving_making import Serving, serving
+
+pytestmark = [
+    pytest.mark.docker,
+    pytest.mark.skipif(not hosts.is_root(), reason="an engine is started by root"),
+]
+
+
+@pytest.fixture
+def bundles(tmp_path: Path, engine: hosts.Engine) -> Iterator[Serving]:
+    with serving(tmp_path, engine) as made:
+        yield made
+
+
+@pytest.fixture
+def docker() -> Iterator[PrivateEngine]:
+    with private_engine() as started:
+        yield started
+
+
+def services(host: Host) -> dict[str, str]:
+    (bundle,) = host.run("status", "--json").expect(0).facts["bundles"]
+    return dict(bundle["services"])
+
+
+def test_a_stack_outlives_the_death_of_docker(bundles, docker, tmp_path):
+    host = Host(
+        tmp_path / "host",
+        bundles.good / PYZ,
+        engine=docker.socket,
+        network=docker.network,
+    )
+    bundles.install(host, bundles.good)
+    host.run("start", "--wait", "60").expect(0, "smoke capital: good")
+
+    docker.kill()
+
+    # Nobody tells what runs, and nothing is guessed.
+    dead = host.run("status").expect(0, "services    unknown: no engine listens")
+    assert "llm: running" not in dead.out
+    host.run("start").expect(40)
+    host.run("smoke").expect(40)
+
+    docker.start()
+
+    # Docker ends what it finds, and starts again what is to be restarted.
+    end = time.monotonic() + 60
+    while not (found := services(host))["llm"].startswith("running"):
+        assert time.monotonic() < end, found
+    assert found["vectors"].startswith("exited"), found
+    host.run("diagnose").expect(43, "service vectors is exited", "it has ended")
+    host.run("smoke").expect(43, "smoke capital: good", "smoke vectors: FAILED")
+
+    host.run("start", "--wait", "60").expect(0, "smoke vectors: good")
+    assert services(host) == {"llm": "running", "vectors": "running"}
+    host.run("audit").expect(0, "clean")
+    events = [entry["event"] for entry in host.ledger()]
+    assert "drift" not in events and events.count("start") == 2
