@@ -66,9 +66,11 @@ def _order(wishes: UnitWishes) -> Iterable[str]:
     yield f"Description=Sealift bundle {wishes.name}, audited before it serves"
     yield f"Requires={wishes.engine_unit}"
     after = [wishes.engine_unit, "network-online.target"]
+    wants = ["network-online.target"]
     if wishes.wants_gpus:
         after += _GPU_UNITS
-        yield f"Wants={_GPU_UNITS[0]}"
+        wants.append(_GPU_UNITS[0])
+    yield f"Wants={' '.join(wants)}"
     yield f"After={' '.join(after)}"
     yield f"RequiresMountsFor={' '.join(map(quoted, wishes.places))}"
 

@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import hosts
 import making
@@ -27,7 +28,7 @@ def bundle(
     """Return what builds a bundle of one service that runs this shell script."""
     name = unique("reh")
 
-    def built(script: str, **service: object) -> Path:
+    def built(script: str, smoke: list[object] | None = None, **service: Any) -> Path:
         layer = tmp_path / "layer.tar"
         layer.write_bytes(busybox_layer())
         engine.run("import", str(layer), f"{name}/s:1")
@@ -36,7 +37,10 @@ def bundle(
         stack = {"services": {"server": held}}
         making.write_files(tmp_path, {"compose.yaml": json.dumps(stack)})
         images = {"s": {"engine": f"{name}/s:1"}}
-        spec = making.a_spec(tmp_path, name, images=images, stack="compose.yaml")
+        asked = {"smoke": smoke} if smoke else {}
+        spec = making.a_spec(
+            tmp_path, name, images=images, stack="compose.yaml", **asked
+        )
         path = making.build(spec, key, tmp_path / "out")
         engine.run("rmi", f"{name}/s:1")
         return path
@@ -62,6 +66,11 @@ def rules() -> str:
 
 
 QUIET = "exec /bin/busybox sleep 600"
+SERVING = (
+    "/bin/busybox mkdir /www; echo Rome >/www/health; "
+    "exec /bin/busybox httpd -f -p 8080 -h /www"
+)
+ASKED = {"name": "up", "service": "server", "port": 8080, "path": "/health"}
 CURIOUS = f"""\
 /bin/busybox nc -w 20 {OUTSIDE} 8443 &
 /bin/busybox nslookup models.example &
@@ -70,11 +79,12 @@ CURIOUS = f"""\
 
 
 def test_a_stack_that_keeps_to_itself_passes_and_leaves_nothing(bundle, key, engine):
-    path, before = bundle(QUIET), rules()
+    path, before = bundle(SERVING, [ASKED]), rules()
 
     done = rehearse(path, key, "--strict")
 
     done.expect(0, "nobody tried to reach outside", "server: running")
+    done.expect(0, "smoke up: good, first byte after")
     name = path.name.rpartition("-")[0]
     assert not any(making.in_engine(engine, name).values())
     assert rules() == before
@@ -137,6 +147,16 @@ def test_nothing_gets_out_while_it_is_rehearsed(bundle, key, engine, outside):
     assert [each["target"] for each in told.facts["attempts"]] == [OUTSIDE]
     assert not was_called
     assert outside.exists(), "without a wall he is called, so the test can fail"
+
+
+def test_a_wrong_answer_fails_a_rehearsal_as_it_would_a_start(bundle, key, engine):
+    path = bundle(SERVING, [{**ASKED, "expect": {"contains": "Paris"}}])
+
+    failed = rehearse(path, key)
+
+    failed.expect(48, "`start` fails as it would on the host", "expected 'Paris'")
+    name = path.name.rpartition("-")[0]
+    assert not any(making.in_engine(engine, name).values())
 
 
 def test_a_stack_that_does_not_start_is_told_and_taken_down(bundle, key, engine):

@@ -67,6 +67,19 @@ def test_a_stack_is_up_when_its_services_answer_what_they_are_asked(host, bundle
     assert facts["last_smoke_clean"] is True
     host.run("diagnose").expect(0, "nothing is wrong with")
 
+    # The unit for the next boot runs this host's copy, with this host's places.
+    units = host.root / "units"
+    units.mkdir()
+    host.run("unit", "--enable", "--unit-dir", units, "--layers").expect(0, "wrote ")
+    unit = (units / f"sealift-{bundles.name}.service").read_text()
+    copy = host.state / "current" / bundles.name / PYZ
+    places = f"--state-dir {host.state} --config-dir {host.config}"
+    run = f"{host.python} -I -B {copy}"
+    assert f"\nExecStart={run} start {bundles.name} {places} --layers\n" in unit
+    assert f"\nExecStartPre={run} stop {bundles.name} {places}\n" in unit
+    assert f"RequiresMountsFor={host.state} {host.config} /" in unit
+    assert "\nRequires=docker.service\n" in unit and "nvidia" not in unit
+
     # Without an engine that answers, it says what it knows.
     silent = host.but(engine=making.NO_ENGINE).run("status")
     silent.expect(0, "last smoke", "services    unknown: no engine")

@@ -7,6 +7,7 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import hosts
 import pytest
 from sealift_installer.systemd_unit import (
     UnitWishes,
@@ -83,9 +84,11 @@ def test_words_are_written_as_systemd_reads_them():
 ODD = "/srv/my models/100% $HOME 'x'"
 
 
-@pytest.mark.skipif(SYSTEMD is None, reason="systemd-analyze is not installed")
+@pytest.mark.skipif(
+    SYSTEMD is None and not hosts.in_ci(), reason="systemd-analyze is not installed"
+)
 @pytest.mark.parametrize("folder", ["/var/lib/sealift", ODD])
-def test_systemd_takes_the_unit_and_reads_what_was_meant(folder: str, tmp_path: Path):
+def test_systemd_takes_the_unit(folder: str, tmp_path: Path):
     python = "/usr/bin/env"
     wishes = replace(
         WISHES,
