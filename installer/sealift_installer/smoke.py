@@ -78,9 +78,8 @@ def run_smoke(host: Host, release: Release) -> Tuple[SmokeResult, ...]:
     tests = stack.smoke if stack else ()
     results = []
     for test in tests:
-        result = run_test(host.engine, project_name(manifest.name), test)
-        host.report.step(str(result))
-        results.append(result)
+        host.report.step(f"asking {test.name}: {test.request}, up to {test.within} s")
+        results.append(run_test(host.engine, project_name(manifest.name), test))
     failed = [each for each in results if each.fault is not None]
     if results:
         facts = [each.facts() for each in results]
