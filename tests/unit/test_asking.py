@@ -83,6 +83,13 @@ def test_a_stream_of_small_pieces_does_not_last_for_ever(serve):
         ask(serve(head, *drip), "GET", "/", 0.5)
 
 
+def test_what_is_left_of_the_time_is_all_that_is_waited(serve):
+    address, times = serve(OK[:-5], 1.0, OK[-5:]), iter([0.0, 59.9])
+
+    with pytest.raises(AskError, match="no whole answer in 60 seconds"):
+        ask(address, "GET", "/", 60, clock=lambda: next(times, 59.95))
+
+
 def test_one_who_hangs_up_may_be_asked_again(serve):
     with pytest.raises(AskError, match="before an answer came") as caught:
         ask(serve(), "GET", "/", 5)
