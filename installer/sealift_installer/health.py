@@ -29,6 +29,10 @@ Ready = Callable[[ServiceState], Optional[bool]]
 """Says whether a service without a health check is ready; None where nobody knows."""
 
 
+def _nobody_knows(state: ServiceState) -> Optional[bool]:
+    return None
+
+
 def wait_healthy(
     engine: Engine,
     project: str,
@@ -38,7 +42,7 @@ def wait_healthy(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
     progress: Progress = lambda states: None,
-    ready: Ready = lambda state: None,
+    ready: Ready = _nobody_knows,
     said: Optional[Mapping[str, str]] = None,
 ) -> Tuple[ServiceState, ...]:
     """Wait until every service is up, and return the containers.
@@ -70,7 +74,9 @@ def wait_healthy(
 class _Watch:
     """Remembers since when each container has run, and how often it restarted."""
 
-    def __init__(self, clock: Callable[[], float], ready: Ready) -> None:
+    def __init__(
+        self, clock: Callable[[], float], ready: Ready = _nobody_knows
+    ) -> None:
         self._clock = clock
         self._ready = ready
         self._since: Dict[Tuple[str, str], float] = {}
