@@ -23,6 +23,7 @@ from sealift_manifests.preflight.needs import Needs
 from sealift_manifests.preflight.newest import TABLES_NAME
 from sealift_manifests.preflight.notes import needs_of
 from sealift_manifests.settings import FEATURE as SETTINGS_FEATURE
+from sealift_manifests.smoke import FEATURE as SMOKE_FEATURE
 from sealift_manifests.stack_entries import StackEntry
 from sealift_manifests.sums import SUMS_NAME
 from sealift_manifests.trust import Trust
@@ -271,8 +272,12 @@ def _pack(packer: Packer, job: Job, gathered: Gathered) -> _Packed:
 
 def _features(stack: StackEntry | None, *, has_volumes: bool) -> tuple[str, ...]:
     """Return what a reader of the manifest must understand beyond plain format 1."""
-    settings = (SETTINGS_FEATURE,) if stack and stack.leaves_open else ()
-    return (*settings, *((VOLUMES_FEATURE,) if has_volumes else ()))
+    used = {
+        SETTINGS_FEATURE: stack is not None and stack.leaves_open,
+        SMOKE_FEATURE: stack is not None and bool(stack.smoke),
+        VOLUMES_FEATURE: has_volumes,
+    }
+    return tuple(name for name, is_used in used.items() if is_used)
 
 
 def _finish(

@@ -24,6 +24,7 @@ from sealift_bundler.spec_settings import (
     SettingSpec,
     SiteSpec,
 )
+from sealift_bundler.spec_smoke import SmokeSpec
 from sealift_bundler.spec_values import (
     AS_WRITTEN,
     Integer,
@@ -158,6 +159,8 @@ class Spec(Part):
     """What each host may decide: variables of the Compose file, by their names."""
     secrets: dict[Label, SecretEntry] = {}
     """What each host has and no bundle carries, by the names in the Compose file."""
+    smoke: Annotated[tuple[SmokeSpec, ...], Field(strict=False)] = ()
+    """Questions that the running stack must answer before a start has succeeded."""
 
     @classmethod
     def key_faults(cls, value: Mapping[str, Any]) -> Iterator[str]:
@@ -173,6 +176,8 @@ class Spec(Part):
         if isinstance(models, Mapping) and isinstance(volumes, Mapping):
             for name in sorted(map(str, models.keys() & volumes.keys())):
                 yield f"{name} is a model and a volume; a mount could mean either"
+        if value.get("smoke") and not value.get("stack"):
+            yield "smoke tests ask the services of a stack; name its Compose file"
 
     def reference(self, image: str) -> str:
         """Return the reference of an image as the spec has it."""

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from sealift_manifests.errors import SpecError, UnpinnedSpecError
 
 from sealift_bundler import strictyaml
+from sealift_bundler.smoke_check import smoke_faults
 from sealift_bundler.spec import (
     BuildSpec,
     ImageSpec,
@@ -22,6 +23,7 @@ from sealift_bundler.spec import (
 )
 from sealift_bundler.spec_ollama import CreateSpec, OllamaSpec
 from sealift_bundler.spec_settings import SecretSpec, SettingSpec
+from sealift_bundler.spec_smoke import ExpectSpec, SmokeSpec
 from sealift_bundler.spec_values import Part, drop_empty
 from sealift_bundler.spec_volumes import VolumeSpec
 from sealift_bundler.strictyaml import Fault, Place
@@ -51,6 +53,7 @@ def load_spec(path: Path) -> Spec:
     base = path.absolute().parent
     spec, faults = _validate(document.value, base)
     faults += _missing_files(document.value, base)
+    faults += smoke_faults(document.value, base)
     loose = list(_loose_images(document.value))
     if faults or spec is None:
         raise SpecError(
@@ -135,8 +138,12 @@ def _keys_at(place: Place) -> list[str]:
         parts[2] = SettingSpec
     if place[:1] == ("secrets",):
         parts[2] = SecretSpec
+    if place[:1] == ("smoke",):
+        parts[2] = SmokeSpec
+        parts[3] = ExpectSpec
     part = parts.get(len(place))
-    return list(part.model_fields) if part else []
+    fields = part.model_fields if part else {}
+    return [field.alias or name for name, field in fields.items()]
 
 
 def _key_faults(value: Any) -> Iterator[Fault]:

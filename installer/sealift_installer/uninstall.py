@@ -11,7 +11,6 @@ from sealift_installer import durable, releases
 from sealift_installer.beside import Beside, beside_needed
 from sealift_installer.compose import Compose
 from sealift_installer.data_removal import data_of, remove_data, require_no_users
-from sealift_installer.health import is_there
 from sealift_installer.host import Host
 from sealift_installer.ledger import SWEEP, TIDY, unfinished_installs
 from sealift_installer.leftovers import Leftovers, find_leftovers, sweep
@@ -23,6 +22,7 @@ from sealift_installer.removal import (
     require_unused,
     users,
 )
+from sealift_installer.service_state import is_there
 from sealift_installer.stack import project_to_stop
 from sealift_installer.standing import standing_of
 from sealift_installer.things import things_of

@@ -15,13 +15,14 @@ from sealift_manifests.model_entries import ModelEntry
 from sealift_manifests.paths import is_label, is_note, is_version
 from sealift_manifests.records import require
 from sealift_manifests.settings import FEATURE as SETTINGS_FEATURE
+from sealift_manifests.smoke import FEATURE as SMOKE_FEATURE
 from sealift_manifests.stack_entries import StackEntry
 from sealift_manifests.volume_entries import FEATURE as VOLUMES_FEATURE
 from sealift_manifests.volume_entries import VolumeEntry
 
 FORMAT = 1
 BUNDLE_TYPE = "sealift-bundle"
-KNOWN_FEATURES: Tuple[str, ...] = (SETTINGS_FEATURE, VOLUMES_FEATURE)
+KNOWN_FEATURES: Tuple[str, ...] = (SETTINGS_FEATURE, SMOKE_FEATURE, VOLUMES_FEATURE)
 """Additions to format 1 that this reader understands, by name."""
 
 MAX_MANIFEST = 256 << 20
@@ -75,13 +76,21 @@ class Manifest:
             require(len(names) == len(set(names)), f"a {what} appears twice")
         for image in self.images:
             _check_image(image, self.platform)
-        has_feature = VOLUMES_FEATURE in self.features
-        require(has_feature == bool(self.volumes), "volumes without the feature")
         if self.stack:
             _check_services(self.stack, self)
-        has_settings = bool(self.stack and self.stack.leaves_open)
-        named = SETTINGS_FEATURE in self.features
-        require(has_settings == named, "settings and their feature go together")
+        self._check_features()
+
+    def _check_features(self) -> None:
+        # An older reader must say that it is too old, not that this is damaged.
+        stack = self.stack
+        used = {
+            SETTINGS_FEATURE: stack is not None and stack.leaves_open,
+            SMOKE_FEATURE: stack is not None and bool(stack.smoke),
+            VOLUMES_FEATURE: bool(self.volumes),
+        }
+        for name, is_used in used.items():
+            named = name in self.features
+            require(named == is_used, f"{name} and the feature of it go together")
 
     def contents(self) -> Iterator[Tuple[Digest, int, str]]:
         """Yield every file the packs must hold: digest, size, and what it is."""

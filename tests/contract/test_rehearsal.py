@@ -74,6 +74,11 @@ def rules() -> str:
 
 
 QUIET = "exec /bin/busybox sleep 600"
+SERVING = (
+    "/bin/busybox mkdir /www; echo Rome >/www/health; "
+    "exec /bin/busybox httpd -f -p 8080 -h /www"
+)
+ASKED = {"name": "up", "service": "server", "port": 8080, "path": "/health"}
 CURIOUS = f"""\
 /bin/busybox nc -w 20 {OUTSIDE} 8443 &
 /bin/busybox nslookup models.example &
@@ -82,11 +87,12 @@ CURIOUS = f"""\
 
 
 def test_a_stack_that_keeps_to_itself_passes_and_leaves_nothing(bundle, key, engine):
-    path, before = bundle(QUIET), rules()
+    path, before = bundle(SERVING, [ASKED]), rules()
 
     done = rehearse(path, key, "--strict")
 
     done.expect(0, "nobody tried to reach outside", "server: running")
+    done.expect(0, "smoke up: good, first byte after")
     name = path.name.rpartition("-")[0]
     assert not any(making.in_engine(engine, name).values())
     assert rules() == before
@@ -181,6 +187,16 @@ def test_nothing_gets_out_while_it_is_rehearsed(bundle, key, engine, outside):
     assert [each["target"] for each in told.facts["attempts"]] == [OUTSIDE]
     assert not was_called
     assert outside.exists(), "without a wall he is called, so the test can fail"
+
+
+def test_a_wrong_answer_fails_a_rehearsal_as_it_would_a_start(bundle, key, engine):
+    path = bundle(SERVING, [{**ASKED, "expect": {"contains": "Paris"}}])
+
+    failed = rehearse(path, key)
+
+    failed.expect(48, "`start` fails as it would on the host", "expected 'Paris'")
+    name = path.name.rpartition("-")[0]
+    assert not any(making.in_engine(engine, name).values())
 
 
 def test_a_stack_that_does_not_start_is_told_and_taken_down(bundle, key, engine):

@@ -82,9 +82,9 @@ def test_names_that_differ_by_case_only_are_two_names_of_a_volume():
 
 
 def test_a_reader_that_knows_no_volumes_is_told_so_by_the_feature():
-    with pytest.raises(ManifestError, match="without the feature"):
+    with pytest.raises(ManifestError, match="the feature of it go together"):
         parse(a_manifest(ROOT, features=[]))
-    with pytest.raises(ManifestError, match="without the feature"):
+    with pytest.raises(ManifestError, match="the feature of it go together"):
         parse(a_manifest(ROOT, volumes=[]))
     with pytest.raises(FormatVersionError):
         parse(a_manifest(ROOT, features=["volumes", "more"]))

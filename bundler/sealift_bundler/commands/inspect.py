@@ -20,6 +20,7 @@ from sealift_manifests.preflight.newest import (
 )
 from sealift_manifests.preflight.notes import needs_of
 from sealift_manifests.sizes import counted, human
+from sealift_manifests.stack_entries import StackEntry
 from sealift_manifests.trust import Trust
 
 from sealift_bundler.commands.options import on_bundle, print_json
@@ -103,9 +104,8 @@ def _contents(manifest: Manifest) -> Iterator[str]:
             f"from {image.source.reference}"
         )
     yield from _volume_lines(manifest)
-    yield from _service_lines(manifest)
     if manifest.stack:
-        yield from (f"  site       {line}" for line in site_lines(manifest.stack))
+        yield from _stack_lines(manifest.stack)
 
 
 def _evidence(bundle: Bundle) -> Evidence | None:
@@ -131,10 +131,13 @@ def _volume_lines(manifest: Manifest) -> Iterator[str]:
         )
 
 
-def _service_lines(manifest: Manifest) -> Iterator[str]:
-    for service in manifest.stack.services if manifest.stack else ():
+def _stack_lines(stack: StackEntry) -> Iterator[str]:
+    for service in stack.services:
         models = ", ".join(service.models) or "no models"
         yield f"  service    {service.name}: image {service.image}, {models}"
+    for test in stack.smoke:
+        yield f"  smoke      {test.name}: {test.request}, within {test.within} s"
+    yield from (f"  site       {line}" for line in site_lines(stack))
 
 
 def _tables(bundle: Bundle) -> ChosenTables:

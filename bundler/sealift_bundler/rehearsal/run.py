@@ -79,7 +79,7 @@ def _look_on(
 ) -> Rehearsed:
     name, options = bundle.manifest.name, request.options
     began = time.monotonic()
-    run("start", name, "--wait", str(options.wait), *_accepted(request))
+    started = run("start", name, "--wait", str(options.wait), *_accepted(request))
     run.report.step(f"all is up; looking on for {options.watch} s")
     until = time.monotonic() + options.watch
     addresses = _addresses(client, project_name(name))
@@ -90,6 +90,7 @@ def _look_on(
         services=run("status", name)["bundles"][0]["services"],
         attempts=tuple(_seen(watch, addresses)),
         seconds=time.monotonic() - began,
+        smoke=tuple(started.get("smoke", ())),
         engine=str(client.version()["Version"]),
     )
 
