@@ -32,7 +32,8 @@ def load_stack(spec: Spec) -> Stack | None:
         spec.open_to_sites(),
         profiles=spec.profiles,
     )
-    require_values(stack.where, stack.value)
+    left_open = [setting.name for setting in stack.site.settings]
+    require_values(stack.where, stack.value, left_open)
     files = {path: source.read_bytes() for path, source in stack.files.items()}
     # Defaults come from the spec, which does not travel; they do.
     settings = {f"settings.{s.name}": s.default or "" for s in stack.site.settings}
