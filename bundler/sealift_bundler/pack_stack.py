@@ -36,7 +36,8 @@ def load_stack(spec: Spec) -> Stack | None:
         profiles=spec.profiles,
         data=spec.volumes,
     )
-    require_values(stack.where, stack.value)
+    left_open = [setting.name for setting in stack.site.settings]
+    require_values(stack.where, stack.value, left_open)
     files = {path: source.read_bytes() for path, source in stack.files.items()}
     check_stack({**stack.texts, **files, **_other_texts(spec, stack)})
     return stack

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import stat
 from dataclasses import dataclass
 from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple
 
@@ -213,9 +214,11 @@ def change_file(
             file = file.with_value(name, value)
     if file.text == before.text:
         return False
-    path = layout.site(bundle)
+    # Where it is a link, into a repository maybe, it stays one.
+    path = os.path.realpath(layout.site(bundle))
     durable.make_directories(os.path.dirname(path))
-    durable.replace_file(path, file.text.encode("utf-8"), 0o644)
+    mode = stat.S_IMODE(os.stat(path).st_mode) if os.path.exists(path) else 0o644
+    durable.replace_file(path, file.text.encode("utf-8"), mode)
     return True
 
 

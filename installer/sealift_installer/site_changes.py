@@ -57,6 +57,8 @@ def settle_to_start(host: Host, manifest: Manifest, given: Mapping[str, str]) ->
             for secret in site.asked:
                 ask_secret(host, manifest, secret)
             site = site_of(host.layout, manifest)
+        for fault in site.idle:
+            host.report.step(f"in the site file, {fault}")
         return site
 
 

@@ -173,9 +173,13 @@ def test_the_values_served_with_are_told_and_a_rollback_has_the_same_file(
 
     # Back, with the same file: the new setting means nothing to the old release.
     host.run("settings", "--set", "MOTTO=x").expect(0)
-    host.run("rollback", "--start", "--wait", "60").expect(0, "is up")
+    file = host.config / "sites" / f"{bundles.name}.yaml"
+    file.chmod(0o640)
+    back = host.run("rollback", "--start", "--wait", "60").expect(0, "is up")
+    back.expect(0, "in the site file, MOTTO: is no setting")
     assert "CONTEXT=512" in page(port)
-    host.run("settings").expect(0, "unknown   MOTTO: is no setting")
+    host.run("settings", "--unset", "PORT").expect(0, "unknown   MOTTO: is no setting")
+    assert file.stat().st_mode & 0o777 == 0o640
 
 
 def test_a_new_secret_makes_the_containers_anew_and_a_stop_needs_no_settings(

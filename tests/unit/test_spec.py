@@ -319,6 +319,16 @@ def test_faults_of_settings_are_told_with_their_lines(load):
     assert "means something to Compose" in told[2]
 
 
+def test_a_setting_that_only_the_host_gives_does_not_stop_a_build(load, tmp_path):
+    service = {"image": "web", "environment": {"A": "${A}", "B": "${B:?}"}}
+    (tmp_path / "compose.yaml").write_text(json.dumps({"services": {"web": service}}))
+    text = SITE[: SITE.index("settings:")] + "settings:\n  A: {type: text}\n"
+
+    stack = load_stack(load(f"{HEAD}{text}  B: {{type: text}}\n"))
+
+    assert [setting.name for setting in stack.site.settings] == ["A", "B"]
+
+
 def test_settings_without_a_stack_are_refused(load):
     text = SITE.replace("stack: compose.yaml", "")
 

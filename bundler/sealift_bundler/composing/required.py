@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from sealift_manifests.errors import SpecError
@@ -13,9 +13,12 @@ from sealift_bundler.strictyaml import Place, dotted
 _REQUIRED = re.compile(r"(?<!\$)(?:\$\$)*\$\{([A-Za-z_]\w*):?\?([^{}]*)\}")
 
 
-def require_values(where: str, value: Any) -> None:
-    """Raise SpecError for every variable of a stack that the host could not start."""
-    lines = list(_lines(value, ()))
+def require_values(where: str, value: Any, left_open: Collection[str] = ()) -> None:
+    """Raise SpecError for every variable of a stack that the host could not start.
+
+    `left_open` are those that each host is asked for.
+    """
+    lines = list(_lines(value, (), left_open))
     if lines:
         raise SpecError(
             f"{where} cannot be used:\n  " + "\n  ".join(lines),
@@ -24,14 +27,16 @@ def require_values(where: str, value: Any) -> None:
         )
 
 
-def _lines(value: Any, place: Place) -> Iterator[str]:
+def _lines(value: Any, place: Place, left_open: Collection[str]) -> Iterator[str]:
     if isinstance(value, str):
         for name, reason in _REQUIRED.findall(value):
+            if name in left_open:
+                continue
             why = f": {reason}" if reason else ""
             yield f"{dotted(place)}: ${{{name}}} must have a value{why}"
     elif isinstance(value, Mapping):
         for key, held in value.items():
-            yield from _lines(held, (*place, key))
+            yield from _lines(held, (*place, key), left_open)
     elif isinstance(value, list):
         for number, held in enumerate(value):
-            yield from _lines(held, (*place, number))
+            yield from _lines(held, (*place, number), left_open)

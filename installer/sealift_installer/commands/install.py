@@ -103,7 +103,7 @@ def _site_lines(host: Host, done: Installed) -> Iterator[str]:
         default = "no default" if setting.default is None else setting.default
         yield f"new setting {setting.name} ({default}): {setting.help or setting.range}"
     for fault in done.site.idle:
-        yield f"setting {fault}"
+        yield f"in the site file, {fault}"
     for line in done.site.lines():
         yield f"before the start: {line}; see `settings {manifest.name}`"
 
