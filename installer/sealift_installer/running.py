@@ -127,9 +127,5 @@ def last_smoke(layout: Layout, manifest: Manifest) -> Optional[Dict[str, Any]]:
 
 
 def _last(layout: Layout, manifest: Manifest, event: str) -> Optional[Dict[str, Any]]:
-    entry = ledger.last_entry(layout, manifest.name, (event,))
-    same = (entry.get("version"), entry.get("serial")) == (
-        manifest.version,
-        manifest.serial,
-    )
-    return entry if same else None
+    same = {"version": manifest.version, "serial": manifest.serial}
+    return ledger.last_entry(layout, manifest.name, (event,), **same) or None

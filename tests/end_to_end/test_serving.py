@@ -99,6 +99,9 @@ def test_a_wrong_answer_fails_a_start_and_the_release_before_serves(host, bundle
     failed.expect(43, "expected 'paris' in the answer", "200 came: {", "It is Rome.")
     failed.expect(43, f"{bundles.name} 1, which served before, is in use again")
 
+    # What is told of that one is its own, not what was found with the other.
+    host.run("status").expect(0, "last audit  2", "last smoke  2", " good")
+
     # Whoever knows better may leave the questions out, and that is said.
     host.run("rollback", "--to", "2").expect(0)
     host.run("start", "--no-smoke", "--no-fallback", "--wait", "60").expect(
