@@ -26,7 +26,7 @@ class Peers:
     def lmz(self, *words: object) -> list[str]:
         """Return a command of lmzip."""
         # It opens all files of a model at once.
-        many = 'ulimit -n 100000 2>/dev/null || ulimit -S -n hard; exec "$@"'
+        many = 'ulimit -S -n hard; exec "$@"'
         program = str(self.folder / "bin/lmz")
         return ["bash", "-c", many, "bash", program, *map(str, words)]
 
