@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import socket
 import time
@@ -29,11 +30,17 @@ class Reply:
 
 
 class AskError(Exception):
-    """No whole answer came. `refused`: nobody listens there, or it hung up."""
+    """No whole answer came. `refused`: nobody listens there, or it hung up.
 
-    def __init__(self, message: str, *, refused: bool = False) -> None:
+    `no_way`: this host's network does not lead there.
+    """
+
+    def __init__(
+        self, message: str, *, refused: bool = False, no_way: bool = False
+    ) -> None:
         super().__init__(message)
         self.refused = refused
+        self.no_way = no_way
 
 
 def ask(
@@ -82,7 +89,8 @@ def _told(error: Exception, within: float) -> AskError:
     if isinstance(error, http.client.IncompleteRead):
         return AskError(_CUT)
     hung_up = isinstance(error, (ConnectionError, http.client.BadStatusLine))
-    return AskError(_words(error), refused=hung_up)
+    no_way = getattr(error, "errno", None) in (errno.ENETUNREACH, errno.EHOSTUNREACH)
+    return AskError(_words(error), refused=hung_up, no_way=no_way)
 
 
 def _words(error: Exception) -> str:

@@ -22,11 +22,14 @@ class Address(NamedTuple):
         return f"{host}:{self.port}"
 
 
-def address_of(shown: Mapping[str, Any], port: int) -> Optional[Address]:
+def address_of(
+    shown: Mapping[str, Any], port: int, *, rootless: bool = False
+) -> Optional[Address]:
     """Return where a container's TCP port is reached; None for one that is nowhere.
 
     A port published on the loopback comes first, then the host's own network, then
-    the container's address on a network of the engine, then other published ones.
+    the container's address on a network of the engine, then other published ones. The
+    networks of a `rootless` engine are not this host's.
     """
     network = shown.get("NetworkSettings") or {}
     bound = [
@@ -38,9 +41,10 @@ def address_of(shown: Mapping[str, Any], port: int) -> Optional[Address]:
     for one in bound:
         if one.port and (one.host in _ANY or _is_loopback(one.host)):
             return Address(_LOOPBACKS.get(one.host, one.host), one.port)
-    if str((shown.get("HostConfig") or {}).get("NetworkMode")) == "host":
+    mode = str((shown.get("HostConfig") or {}).get("NetworkMode"))
+    if mode == "host" and not rootless:
         return Address("127.0.0.1", port)
-    for address in _own_addresses(network):
+    for address in () if rootless else _own_addresses(network):
         return Address(address, port)
     return next((one for one in bound if one.port), None)
 

@@ -25,6 +25,7 @@ class Readiness:
     def __init__(self, engine: Engine, stack: Optional[StackEntry]) -> None:
         self._engine = engine
         self._endpoints: Mapping[str, Endpoint] = endpoints_of(stack) if stack else {}
+        self._rootless: Optional[bool] = None
         self.said: Dict[str, str] = {}
 
     def __call__(self, state: ServiceState) -> Optional[bool]:
@@ -33,7 +34,10 @@ class Readiness:
         if endpoint is None:
             return None
         path = f"/containers/{name_in_path(state.container)}/json"
-        address = address_of(self._engine.find(path) or {}, endpoint.port)
+        shown = self._engine.find(path) or {}
+        if self._rootless is None:
+            self._rootless = self._engine.facts().rootless
+        address = address_of(shown, endpoint.port, rootless=self._rootless)
         if address is None:
             return None
         what = f"{endpoint.server} at {address}{endpoint.path}"
@@ -41,6 +45,6 @@ class Readiness:
             reply = ask(address, "GET", endpoint.path, _PATIENCE)
         except AskError as error:
             self.said[state.container] = f"{what}: {error}"
-            return False
+            return None if error.no_way else False
         self.said[state.container] = f"{what}: status {reply.status}"
         return 200 <= reply.status < 300

@@ -107,11 +107,13 @@ def run_test(
     sleep: Callable[[float], None] = time.sleep,
 ) -> SmokeResult:
     """Ask once; again, while nobody listens yet and there is time."""
-    end = clock() + test.within
+    end, rootless = clock() + test.within, engine.facts().rootless
     while True:
-        address = _find(engine, project, test)
+        address = _find(engine, project, test, rootless=rootless)
         if address is None:
             where = "no container of it runs where this host reaches it"
+            if rootless:
+                where += "; the engine is rootless, so the port must be published"
             return SmokeResult(test, fault=_told(test, None, where))
         try:
             reply = _ask(address, test, max(end - clock(), 0.1))
@@ -144,11 +146,13 @@ def _told(test: SmokeTest, address: Optional[Address], *lines: str) -> str:
     return "\n".join([f"  {test.request}{where}", *(f"  {line}" for line in lines)])
 
 
-def _find(engine: Engine, project: str, test: SmokeTest) -> Optional[Address]:
+def _find(
+    engine: Engine, project: str, test: SmokeTest, *, rootless: bool
+) -> Optional[Address]:
     for shown_ in containers_of(engine, project):
         state = shown_.get("State") or {}
         if service_of(shown_) == test.service and state.get("Running"):
-            address = address_of(shown_, test.port)
+            address = address_of(shown_, test.port, rootless=rootless)
             if address:
                 return address
     return None

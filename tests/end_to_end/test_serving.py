@@ -1,17 +1,19 @@
-"""A stack that was started answers, is watched, and says why when it does not."""
+"""A stack that was started answers, is watched, and says why when it does not.
+
+The tests of this file use one host in turn.
+"""
 
 from __future__ import annotations
 
 import signal
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import hosts
 import making
 import pytest
 import serving_making
-from making import PYZ, Host
+from making import PYZ, Host, Outcome
 from serving_making import DIES, Serving, a_service, serving
 
 pytestmark = pytest.mark.docker
@@ -25,10 +27,21 @@ def bundles(
         yield made
 
 
-@pytest.fixture
-def host(tmp_path: Path, bundles: Serving, engine: hosts.Engine) -> Iterator[Host]:
-    yield Host(tmp_path / "host", bundles.good / PYZ)
+@pytest.fixture(scope="module")
+def host(
+    tmp_path_factory: pytest.TempPathFactory, bundles: Serving, engine: hosts.Engine
+) -> Iterator[Host]:
+    """The one host of this file, with the good bundle installed."""
+    host = Host(tmp_path_factory.mktemp("host"), bundles.good / PYZ)
+    bundles.install(host, bundles.good)
+    yield host
     making.clear_engine(engine, bundles.name)
+
+
+@pytest.fixture(scope="module")
+def started(host: Host) -> Outcome:
+    """How the first start went."""
+    return host.run("start", "--wait", "60", "--json").expect(0)
 
 
 def test_what_a_bundle_asks_is_shown(bundles):
@@ -39,11 +52,7 @@ def test_what_a_bundle_asks_is_shown(bundles):
     )
 
 
-def test_a_stack_is_up_when_its_services_answer_what_they_are_asked(host, bundles):
-    bundles.install(host, bundles.good)
-
-    started = host.run("start", "--wait", "60", "--json").expect(0)
-
+def test_a_stack_is_up_when_its_services_answer_what_they_are_asked(host, started):
     # The Qdrant has no health check and says for five seconds that it is loading: had
     # it been taken for ready after three, its test would have failed.
     asked = {each["name"]: each for each in started.facts["smoke"]}
@@ -52,14 +61,19 @@ def test_a_stack_is_up_when_its_services_answer_what_they_are_asked(host, bundle
     assert 0 < asked["streamed"]["first_byte_s"] <= asked["streamed"]["seconds"]
 
     again = host.run("smoke").expect(0, "smoke capital: good, first byte after ")
+
     assert "smoke vectors: good" in again.out
     (line,) = [e for e in host.ledger() if e["event"] == "smoke"][-1:]
     assert (line["clean"], len(line["tests"])) == (True, 3)
 
+
+@pytest.mark.usefixtures("started")
+def test_what_runs_is_told_with_its_ports_and_memory_and_how_it_answered(host, bundles):
     told = host.run("status").expect(0, "last smoke  2", " good", "last audit  2")
+    facts = host.run("status", "--json").expect(0).facts["bundles"][0]
+
     assert "llm: running, up " in told.out and "memory " in told.out
     assert f"at 127.0.0.1:{bundles.port}->8000/tcp" in told.out
-    facts = host.run("status", "--json").expect(0).facts["bundles"][0]
     llm = next(c for c in facts["containers"] if c["service"] == "llm")
     assert llm["ports"] == [f"127.0.0.1:{bundles.port}->8000/tcp"]
     assert (llm["state"], llm["health"], llm["fault"]) == ("running", None, None)
@@ -72,11 +86,12 @@ def test_a_stack_is_up_when_its_services_answer_what_they_are_asked(host, bundle
     silent.expect(0, "last smoke", "services    unknown: no engine")
 
 
-def test_the_unit_for_the_next_boot_runs_the_hosts_copy_with_its_places(host, bundles):
-    bundles.install(host, bundles.good)
+def test_the_unit_for_the_next_boot_runs_this_hosts_copy_in_its_places(host, bundles):
     units = host.root / "units"
     units.mkdir()
+
     host.run("unit", "--enable", "--unit-dir", units, "--layers").expect(0, "wrote ")
+
     unit = (units / f"sealift-{bundles.name}.service").read_text()
     copy = host.state / "current" / bundles.name / PYZ
     places = f"--state-dir {host.state} --config-dir {host.config}"
@@ -87,9 +102,8 @@ def test_the_unit_for_the_next_boot_runs_the_hosts_copy_with_its_places(host, bu
     assert "\nRequires=docker.service\n" in unit and "nvidia" not in unit
 
 
+@pytest.mark.usefixtures("started")
 def test_a_wrong_answer_fails_a_start_and_the_release_before_serves(host, bundles):
-    bundles.install(host, bundles.good)
-    host.run("start", "--wait", "60").expect(0)
     bundles.install(host, bundles.wrong)
 
     failed = host.run("start", "--wait", "60")
@@ -127,7 +141,7 @@ def test_a_service_that_does_not_come_up_is_told_with_its_cause_and_remedy(
     )
     bundles.install(host, with_ill)
 
-    failed = host.run("start", "--wait", "8", "--progress", "plain")
+    failed = host.run("start", "--no-fallback", "--wait", "8")
 
     failed.expect(43, "| loading", "known cause, gpu-memory-full: GPU 0 has no room")
     failed.expect(43, "remedy: End what else uses that GPU")

@@ -168,3 +168,11 @@ def test_a_container_is_reached_where_it_is_published_or_on_its_own_address(
     found = address_of(shown_, 8000)
 
     assert found == (Address(*expected) if expected else None)
+
+
+def test_networks_of_a_rootless_engine_are_not_this_hosts():
+    published = container(ports=bound(("127.0.0.1", "80")), a=BRIDGE)
+
+    assert address_of(published, 8000, rootless=True) == Address("127.0.0.1", 80)
+    assert address_of(container(a=BRIDGE), 8000, rootless=True) is None
+    assert address_of(container(mode="host"), 8000, rootless=True) is None

@@ -1,0 +1,100 @@
+"""A server without a health check is asked; what it says, or does not, decides."""
+
+from __future__ import annotations
+
+import errno
+import json
+import socket
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from types import SimpleNamespace
+
+import hosts
+import pytest
+from sealift_installer.readiness import Readiness
+from sealift_manifests.readiness import NOTE
+from test_waiting import STATE
+
+LOADING, READY = 503, 200
+
+
+class AnEngine:
+    """An engine with one container that publishes a port, rootless or not."""
+
+    def __init__(self, port: int, *, rootless: bool = False, host_ip: str) -> None:
+        self._bound = [{"HostIp": host_ip, "HostPort": str(port)}]
+        self._rootless = rootless
+
+    def find(self, path: str) -> object:
+        assert path == f"/containers/{STATE.container}/json"
+        return {"NetworkSettings": {"Ports": {"8000/tcp": self._bound}}}
+
+    def facts(self) -> object:
+        return SimpleNamespace(rootless=self._rootless)
+
+
+@pytest.fixture
+def server() -> Iterator[HTTPServer]:
+    """A server that says `status` at /health."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(self.server.status if self.path == "/health" else 404)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def stack(*endpoints: object) -> object:
+    return SimpleNamespace(facts=json.loads(json.dumps({NOTE: list(endpoints)})))
+
+
+VLLM = {"service": "llm", "server": "vllm", "port": 8000, "path": "/health"}
+
+
+def test_one_that_loads_is_not_ready_and_what_it_says_is_kept(server):
+    port = server.server_address[1]
+    ready = Readiness(AnEngine(port, host_ip="127.0.0.1"), stack(VLLM))
+
+    server.status = LOADING
+    assert ready(STATE) is False
+    assert ready.said == {
+        STATE.container: f"vllm at 127.0.0.1:{port}/health: status 503"
+    }
+    server.status = READY
+    assert ready(STATE) is True
+
+
+def test_one_that_does_not_listen_is_not_ready():
+    port = hosts.free_port()
+    ready = Readiness(AnEngine(port, host_ip="0.0.0.0"), stack(VLLM))
+
+    assert ready(STATE) is False
+    assert "nobody listens there" in ready.said[STATE.container]
+
+
+def test_nobody_knows_of_one_to_which_no_network_leads(monkeypatch):
+    def unreachable(*_: object, **__: object) -> None:
+        raise OSError(errno.ENETUNREACH, "Network is unreachable")
+
+    monkeypatch.setattr(socket, "create_connection", unreachable)
+    ready = Readiness(AnEngine(80, host_ip="127.0.0.1"), stack(VLLM))
+
+    assert ready(STATE) is None
+
+
+def test_nobody_knows_of_another_service_and_of_one_that_cannot_be_reached(server):
+    port = server.server_address[1]
+    other = Readiness(AnEngine(port, host_ip="127.0.0.1"), stack())
+    none = Readiness(AnEngine(0, host_ip=""), stack(VLLM))
+
+    assert other(STATE) is None
+    assert none(STATE) is None
+    assert Readiness(AnEngine(port, host_ip=""), None)(STATE) is None
