@@ -1,11 +1,16 @@
-"""A user's own Compose files, merged and filled in, run on a real engine."""
+"""A user's own Compose files, merged and filled in, run on a real engine.
+
+Once by docker-compose 1.29 and once by Compose v2.
+"""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import hosts
 import making
+import pytest
 from engines import busybox_layer, unique
 from making import Host
 
@@ -32,8 +37,22 @@ services:
 """  # noqa: E501
 
 
+@pytest.fixture(params=["1.", "2."])
+def compose(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How the version begins of the Compose that a host finds."""
+    wanted: str = request.param
+    if wanted == "2.":
+        command = request.getfixturevalue("compose_v2")
+        if command[0] != "docker":
+            before = os.environ["PATH"]
+            monkeypatch.setenv("PATH", f"{Path(command[0]).parent}:{before}")
+    elif making.run(["docker", "compose", "version"]).code == 0:
+        pytest.skip("a host with Compose v2 takes that one")
+    return wanted
+
+
 def test_files_variables_and_profiles_come_to_one_stack_that_runs(
-    engine: hosts.Engine, key, tmp_path: Path
+    engine: hosts.Engine, key: making.Key, tmp_path: Path, compose: str
 ):
     name = unique("own")
     env = f"IMAGE={name}/app:1\nWORKERS=4\nREAD_ONLY=true\n"
@@ -62,6 +81,8 @@ def test_files_variables_and_profiles_come_to_one_stack_that_runs(
             "/bin/busybox touch /x 2>&1; true",
         )
 
+        label = '{{index .Config.Labels "com.docker.compose.version"}}'
+        assert engine.text("inspect", "-f", label, container).startswith(compose)
         assert inside.splitlines()[:2] == ["debug 4", "1000"]
         assert "Read-only file system" in inside
     finally:
