@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import IO
 
-from sealift_manifests.errors import InUseError
+from sealift_manifests.bundle import MAX_SMALL_FILE
+from sealift_manifests.errors import InUseError, SourceContentError
 from sealift_manifests.sizes import counted, human
 from sealift_manifests.volume_entries import VolumeEntry, VolumeSource
 
@@ -90,10 +91,24 @@ def _look(name: str, wanted: VolumeSpec, place: Workplace) -> GatheredVolume:
     scan = _reader(name, wanted, Buffers()).scan()
     for note in scan.notes:
         place.report.step(f"volume {name}: {note}")
+    _require_listable(name, scan)
     check_volume(name, scan.leaks, wanted.not_secret)
     files = counted(len(scan.files), "file")
     place.report.step(f"volume {name}: {files}, {human(scan.size)}")
     return GatheredVolume(name, wanted, scan)
+
+
+def _require_listable(name: str, scan: Scan) -> None:
+    """Tell now what a reader would say at the end: its list would be too long."""
+    names = [item.path for item in scan.items if item.is_file]
+    # A line is a digest, two spaces, the path and its end.
+    size = sum(67 + len(path.encode()) for path in names)
+    if size > MAX_SMALL_FILE:
+        raise SourceContentError(
+            f"volume {name} has {len(names)} files: their list would have "
+            f"{human(size)}, and {human(MAX_SMALL_FILE)} is the most",
+            hint="Pack small files together (tar), or let several volumes have them.",
+        )
 
 
 def _require_still(name: str, wanted: VolumeSpec) -> None:

@@ -102,6 +102,28 @@ def test_a_live_volume_is_taken_as_far_as_it_was_when_it_was_looked_at(tmp_path)
     assert taken(scan, made) == {"log": b"one"}
 
 
+@pytest.mark.parametrize("is_live", [True, False])
+def test_a_name_that_goes_while_it_is_listed_is_missed_only_where_that_may_be(
+    tmp_path, monkeypatch, is_live
+):
+    (tmp_path / "kept").write_text("one")
+    (tmp_path / "temporary").write_text("two")
+    stat = os.lstat
+
+    def lstat(path):
+        (tmp_path / "temporary").unlink(missing_ok=True)
+        return stat(path)
+
+    monkeypatch.setattr(os, "lstat", lstat)
+    made = reader(tmp_path, is_live=is_live)
+
+    if is_live:
+        assert [item.path for item in made.scan().items] == [".", "kept"]
+    else:
+        with pytest.raises(SourceContentError, match="temporary changed"):
+            made.scan()
+
+
 def test_a_link_put_in_the_place_of_a_file_is_never_followed(tmp_path):
     (tmp_path / "a").write_text("one")
     made = reader(tmp_path, is_live=True)

@@ -40,7 +40,7 @@ class DirectoryReader:
 
     def scan(self) -> Scan:
         """Look at everything in the directory."""
-        walk = _Walk(self._name, self._root)
+        walk = _Walk(self._name, self._root, is_live=self._is_live)
         items = in_order(walk.items())
         walk.faults.tell()
         return Scan(items, frozenset(walk.leaks), tuple(walk.notes()))
@@ -86,14 +86,25 @@ class DirectoryReader:
 
 
 class _Walk:
-    """One walk through the tree; when it is quick, no file is looked into."""
+    """One walk through the tree; when it is quick, no file is looked into.
 
-    def __init__(self, name: str, root: Path, *, is_quick: bool = False) -> None:
+    With `is_live`, names that go meanwhile are left out.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        root: Path,
+        *,
+        is_quick: bool = False,
+        is_live: bool = False,
+    ) -> None:
         self.faults = Faults(name)
         self.leaks: set[Leak] = set()
         self._name = name
         self._root = root
         self._is_quick = is_quick
+        self._is_live = is_live
         self._extended: list[str] = []
         self._sparse: list[int] = []
 
@@ -105,7 +116,7 @@ class _Walk:
                 below = os.path.relpath(folder, self._root)
                 for name in (*folders, *names):
                     path = name if below == ROOT else f"{below}/{name}"
-                    yield self._item(path, os.lstat(os.path.join(folder, name)))
+                    yield from self._there(path)
         except OSError as error:
             raise SourceContentError(
                 f"volume {self._name}: {error.filename or self._root}: "
@@ -127,6 +138,14 @@ class _Walk:
                 f"{counted(len(self._sparse), 'file')} with holes, which are filled on "
                 f"the host: {human(sum(self._sparse))}"
             )
+
+    def _there(self, path: str) -> Iterator[FoundItem]:
+        """Yield a name; none that has gone meanwhile, if that may be."""
+        try:
+            yield self._item(path, os.lstat(self._root / path))
+        except FileNotFoundError as error:
+            if not self._is_live:
+                raise changed(self._name, path) from error
 
     def _item(self, path: str, status: os.stat_result) -> FoundItem:
         place = self._root / path
