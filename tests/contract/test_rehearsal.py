@@ -87,7 +87,7 @@ CURIOUS = f"""\
 
 
 def test_a_stack_that_keeps_to_itself_passes_and_leaves_nothing(bundle, key, engine):
-    path, before = bundle(SERVING, [ASKED]), rules()
+    path, before = bundle(SERVING, {"smoke": [ASKED]}), rules()
 
     done = rehearse(path, key, "--strict")
 
@@ -190,7 +190,7 @@ def test_nothing_gets_out_while_it_is_rehearsed(bundle, key, engine, outside):
 
 
 def test_a_wrong_answer_fails_a_rehearsal_as_it_would_a_start(bundle, key, engine):
-    path = bundle(SERVING, [{**ASKED, "expect": {"contains": "Paris"}}])
+    path = bundle(SERVING, {"smoke": [{**ASKED, "expect": {"contains": "Paris"}}]})
 
     failed = rehearse(path, key)
 

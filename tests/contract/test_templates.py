@@ -260,7 +260,7 @@ def _with_stand_ins(folder: Path, engine: hosts.Engine, name: str) -> Path:
         images=spec["images"],
         stack=spec["stack"],
         settings={k: v for k, v in spec["settings"].items() if f"${{{k}:" in left},
-        smoke=spec["smoke"],
+        smoke=yaml.safe_load(text)["smoke"],
     )
 
 
