@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
+from sealift_installer.container_log import last_log_lines
 from sealift_installer.engine import Engine
-from sealift_installer.health import last_log_lines
 from sealift_installer.images import load_image
 from sealift_manifests.digests import Digest, digest_of
 from sealift_manifests.errors import EngineError

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import hosts
 from engines import a_layer
+from speaking import SCRIPT, script, speaks
 
 SERVE = """\
 port=PORT
@@ -20,7 +21,7 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-exec /bin/busybox httpd -f -p "$port" -h /www
+exec SPEAKS
 """
 _FETCH = """\
 for word in "$@"; do
@@ -30,8 +31,9 @@ done
 exit 1
 """
 _OLLAMA = """\
+port=11434
 case $1 in
-    serve) exec /bin/busybox httpd -f -p 11434 -h /www ;;
+    serve) exec SPEAKS ;;
     list) exec /bin/busybox wget -q -O - http://127.0.0.1:11434/api/tags ;;
 esac
 exit 1
@@ -53,18 +55,26 @@ ENTRYPOINTS = {
 def import_stand_in(engine: hosts.Engine, service: str, tag: str, folder: Path) -> None:
     """Put the stand-in for a service into the engine under a tag."""
     busybox = Path("/bin/busybox").read_bytes()
-    script = "#!/bin/sh\n"
+    head = "#!/bin/sh\n"
+    programs = {
+        "bin/serve": SERVE.replace("PORT", "8080"),
+        "bin/vllm": SERVE.replace("PORT", "8000"),
+        "bin/python3": _FETCH,
+        "bin/curl": _FETCH,
+        "bin/ollama": _OLLAMA,
+        "bin/bash": _BASH,
+    }
     files = {
+        **{
+            name: (head + text.replace("SPEAKS", speaks("$port"))).encode()
+            for name, text in programs.items()
+        },
+        SCRIPT: script(),
         "bin/busybox": busybox,
         "bin/sh": busybox,
-        "bin/serve": (script + SERVE.replace("PORT", "8080")).encode(),
-        "bin/vllm": (script + SERVE.replace("PORT", "8000")).encode(),
-        "bin/python3": (script + _FETCH).encode(),
-        "bin/curl": (script + _FETCH).encode(),
-        "bin/ollama": (script + _OLLAMA).encode(),
-        "bin/bash": (script + _BASH).encode(),
         "www/health": b"ok",
         "www/v1/models": MODELS,
+        "www/readyz": b"ok",
         "www/api/tags": b'{"models": []}',
         "about": f"stand-in for {service}".encode(),
     }

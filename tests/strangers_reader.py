@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import strangers_volumes
 import zstandard
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
@@ -271,6 +272,25 @@ def check_places(index: Mapping[str, Any]) -> None:  # 9
     need(len({c["digest"] for c in index["chunks"]}) == len(index["chunks"]), "twice")
 
 
+def check_smoke(manifest: Mapping[str, Any]) -> None:  # 8
+    stack = manifest.get("stack") or {"services": []}
+    tests, names = stack.get("smoke", []), set()
+    need(("smoke" in manifest.get("features", [])) == bool(tests), "feature smoke")
+    services = {service["name"] for service in stack["services"]}
+    for test in tests:
+        need(re.fullmatch(r"/[!-~]{0,2000}", test["path"]), "path of a smoke test")
+        need(test["service"] in services and test["name"] not in names, "smoke test")
+        need(0 < test["port"] < 1 << 16 and 0 < test.get("within", 60) <= 3600, "range")
+        method, expected = test.get("method", "GET"), test.get("expect", {})
+        need(method in ("GET", "POST"), "method")
+        need(method == "POST" or not test.get("body"), "a GET with a body")
+        need(100 <= expected.get("status", 200) <= 599, "status")
+        need(not expected.get("stream") or not expected.get("json"), "json of a stream")
+        for rule in expected.get("json", []):
+            need(rule["rule"] in ("type", "is", "contains", "matches"), "rule")
+        names.add(test["name"])
+
+
 class Bundle:
     """A bundle whose signature, list, manifest and index are accepted.
 
@@ -286,9 +306,11 @@ class Bundle:
         sums = whole(self.files, "SHA256SUMS", 4 << 20)
         check_signed(self.files, sums, trusted)
         self.sums = parse_sums(sums)
-        self.manifest = load(self.document("manifest.json", 256 << 20), "settings")
+        known = ("settings", "smoke", "volumes")
+        self.manifest = load(self.document("manifest.json", 256 << 20), *known)
         self.index = load(self.document("index.json", 1 << 30), "base", "parity")
         need(self.manifest["type"] == "sealift-bundle", "type")
+        check_smoke(self.manifest)
         check_places(self.index)
         check_site(self.manifest)
         self.contents = {c["digest"]: c for c in self.index["contents"]}
@@ -315,6 +337,10 @@ class Bundle:
         for image in self.manifest.get("images", []):
             blobs = [image["manifest"], image["config"], *image["layers"]]
             found |= {f"images/{image['name']}/{b['digest'][7:]}": b for b in blobs}
+        for volume in self.manifest.get("volumes", []):  # 14a
+            listing = self.sums[f"volume-{volume['name']}.sha256"]
+            files = strangers_volumes.files_of(volume, listing)
+            found |= {f"volumes/{volume['name']}/{f['path']}": f for f in files}
         stack = self.manifest.get("stack") or {"files": []}
         return found | {f"stack/{f['path']}": f for f in stack["files"]}
 
@@ -357,7 +383,10 @@ class Bundle:
                     state.update(data)
                     size += out.write(data)
             need("sha256:" + state.hexdigest() == part["digest"], name)
-            need(size == part["size"] == self.contents[part["digest"]]["size"], name)
+            need(
+                size == part.get("size", 0) == self.contents[part["digest"]]["size"],
+                name,
+            )
             target.with_name("unfinished").rename(target)
 
 

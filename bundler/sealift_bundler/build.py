@@ -23,8 +23,11 @@ from sealift_manifests.preflight.needs import Needs
 from sealift_manifests.preflight.newest import TABLES_NAME
 from sealift_manifests.preflight.notes import needs_of
 from sealift_manifests.settings import FEATURE as SETTINGS_FEATURE
+from sealift_manifests.smoke import FEATURE as SMOKE_FEATURE
+from sealift_manifests.stack_entries import StackEntry
 from sealift_manifests.sums import SUMS_NAME
 from sealift_manifests.trust import Trust
+from sealift_manifests.volume_entries import FEATURE as VOLUMES_FEATURE
 
 from sealift_bundler import __version__
 from sealift_bundler.bases import read_bases
@@ -39,6 +42,7 @@ from sealift_bundler.build_values import (
 from sealift_bundler.draft import Resolved, draft, resolve_sources
 from sealift_bundler.gather_images import gather_images, image_pins
 from sealift_bundler.gather_models import gather_models, model_pins
+from sealift_bundler.gather_volumes import pack_volume, volume_pins
 from sealift_bundler.hygiene.check import check_hygiene
 from sealift_bundler.lock import (
     Lock,
@@ -90,10 +94,7 @@ def build(request: BuildRequest, report: Report) -> Built:
     if job.surveys:
         _judge(job, draft(job.spec, job.stack, job.place, resolved).needs)
     with _target(request, job) as target:
-        gathered = Gathered(
-            gather_models(job.spec, job.place, resolved.models),
-            gather_images(job.spec, job.place, resolved.images),
-        )
+        gathered = _gather(job, resolved)
         clock.lap("gather")
         _check_room(request, target, gathered, report)
         with _packer(target, job) as packer:
@@ -130,6 +131,14 @@ def _packer(target: Target, job: Job) -> Packer:
         job.request.part_size,
         partial(tell_resumed, report=job.place.report),
         held=job.bases.chunks,
+    )
+
+
+def _gather(job: Job, resolved: Resolved) -> Gathered:
+    return Gathered(
+        gather_models(job.spec, job.place, resolved.models),
+        gather_images(job.spec, job.place, resolved.images),
+        list(resolved.volumes.values()),
     )
 
 
@@ -214,6 +223,7 @@ def _lock(job: Job, gathered: Gathered, manifest: Manifest, resolved: Resolved) 
         [
             *model_pins(manifest.models, job.spec, job.place, resolved.models),
             *image_pins(gathered.images, manifest.images, job.spec),
+            *volume_pins(manifest.volumes, job.spec, job.place),
         ]
     )
     if job.request.locked:
@@ -225,14 +235,13 @@ def _pack(packer: Packer, job: Job, gathered: Gathered) -> _Packed:
     """Pack everything."""
     spec, created = job.spec, job.request.created
     packer.expect(gathered.size)
-    reads = sum(model.size for model in gathered.models)
-    reads += sum(image.reads for image in gathered.images)
-    with job.place.report.progress("packing", reads) as progress:
+    with job.place.report.progress("packing", gathered.reads) as progress:
         taken = [pack_model(packer, model, progress) for model in gathered.models]
         packer.drain()
         finished = [model.finish() for model in taken]
         tables = job.tables.tables
         images = pack_images(packer, gathered.images, job.bases, progress, tables)
+        volumes = [pack_volume(packer, each, progress) for each in gathered.volumes]
     models = tuple(entry for entry, _ in finished)
     stack = pack_stack(packer, job.stack, spec, images, models) if job.stack else None
     manifest = Manifest(
@@ -247,16 +256,28 @@ def _pack(packer: Packer, job: Job, gathered: Gathered) -> _Packed:
         models=models,
         images=images.entries,
         stack=stack,
-        features=(SETTINGS_FEATURE,) if stack and stack.leaves_open else (),
+        volumes=tuple(entry for entry, _ in volumes),
+        features=_features(stack, has_volumes=bool(volumes)),
         facts=survey_facts(
             (survey.digest for survey in job.surveys), job.request.acceptance.slugs
         ),
     )
     documents = {entry.listing_name: data for entry, data in finished}
+    documents |= {entry.listing_name: data for entry, data in volumes}
     documents |= {survey_file(each.digest): each.data for each in job.surveys}
     documents[TABLES_NAME] = job.tables.data
     advice = check_hygiene(spec, job.stack, images, created.date())
     return _Packed(manifest, documents, advice)
+
+
+def _features(stack: StackEntry | None, *, has_volumes: bool) -> tuple[str, ...]:
+    """Return what a reader of the manifest must understand beyond plain format 1."""
+    used = {
+        SETTINGS_FEATURE: stack is not None and stack.leaves_open,
+        SMOKE_FEATURE: stack is not None and bool(stack.smoke),
+        VOLUMES_FEATURE: has_volumes,
+    }
+    return tuple(name for name, is_used in used.items() if is_used)
 
 
 def _finish(

@@ -18,6 +18,7 @@ from sealift_bundler.bases import Bases
 from sealift_bundler.compose import Stack
 from sealift_bundler.draft import Draft
 from sealift_bundler.gather_images import GatheredImage
+from sealift_bundler.gather_volumes import GatheredVolume
 from sealift_bundler.pack_models import GatheredModel
 from sealift_bundler.parity import Ratio
 from sealift_bundler.rehearsal.values import Evidence, RehearsalOptions
@@ -116,12 +117,21 @@ class Gathered:
 
     models: list[GatheredModel]
     images: list[GatheredImage]
+    volumes: list[GatheredVolume]
 
     @property
     def size(self) -> int:
         """Bytes to pack, about: those of images in the engine are an estimate."""
         models = sum(model.size for model in self.models)
-        return models + sum(image.size for image in self.images)
+        volumes = sum(volume.size for volume in self.volumes)
+        return models + volumes + sum(image.size for image in self.images)
+
+    @property
+    def reads(self) -> int:
+        """Bytes that packing reads, as its progress counts them."""
+        plain = [each.size for each in self.models]
+        plain += [each.size for each in self.volumes]
+        return sum(plain) + sum(image.reads for image in self.images)
 
     def files(self) -> Iterator[tuple[Path, int]]:
         """Yield the files of this machine that are packed, and their sizes."""

@@ -26,7 +26,7 @@ from sealift_bundler.compose_site import with_secrets, with_settings
 from sealift_bundler.composing.older import for_older_compose
 from sealift_bundler.composing.source import read_stack
 from sealift_bundler.spec_settings import NOTHING_OPEN, SiteSpec
-from sealift_bundler.strictyaml import Plain
+from sealift_bundler.strictyaml import Document, Fault, Plain
 
 __all__ = ["COMPOSE_FILE", "RenderedStack", "Stack", "parse_stack", "render_stack"]
 
@@ -51,8 +51,9 @@ class Stack:
 
     `images` and `models` say what each service uses; `files` go along. `references`
     are those of the images in the spec, by their keys. Settings of the spec are written
-    out in `value`, with their defaults. `texts` is what it was made of, by file, and
-    `idle` are the images of profiles that are not taken.
+    out in `value`, with their defaults. `texts` is what it was made of, by file,
+    `idle` are the images of profiles that are not taken, and `data` the volumes of the
+    spec that are mounted.
     """
 
     where: str
@@ -64,6 +65,7 @@ class Stack:
     site: SiteSpec = NOTHING_OPEN
     texts: Mapping[str, bytes] = field(default_factory=dict)
     idle: frozenset[str] = frozenset()
+    data: frozenset[str] = frozenset()
 
     def reference(self, image: str) -> str:
         """Return the reference of an image of the spec, by its key."""
@@ -94,8 +96,9 @@ def parse_stack(
     site: SiteSpec = NOTHING_OPEN,
     *,
     profiles: Collection[str] = (),
+    data: Collection[str] = (),
 ) -> Stack:
-    """Read Compose files and check them against the images and models of the spec.
+    """Read Compose files and check them against images, models and volumes of the spec.
 
     `references` has the reference of each image as the spec has it, by its key; `site`
     what is left to each host.
@@ -104,29 +107,34 @@ def parse_stack(
     paths = [path] if isinstance(path, Path) else path
     left_open = [setting.name for setting in site.settings]
     source = read_stack(paths, profiles, left_open)
-    document = source.document
-    directory = paths[0].absolute().parent
-    left_out = source.left_out
-    check = StackCheck(directory, references, models, site, left_out=left_out)
-    check.run(document.value)
-    faults = [*source.faults, *check.faults]
+    check = StackCheck(
+        *(paths[0].absolute().parent, references, models, site),
+        left_out=source.left_out,
+        data=data,
+    )
+    check.run(source.document.value)
+    _require_none(source.document, [*source.faults, *check.faults])
+    return Stack(
+        where=source.document.where,
+        value=with_settings(source.document.value, site),
+        images=check.images,
+        models=check.models,
+        files=check.files,
+        references=references,
+        site=site,
+        texts=source.texts,
+        idle=check.images_of(source.left_out) - set(check.images.values()),
+        data=frozenset(check.data),
+    )
+
+
+def _require_none(document: Document, faults: Sequence[Fault]) -> None:
     if faults:
         raise SpecError(
             document.describe_all(faults),
             hint="Correct these lines of the Compose file. It runs where nothing can "
             "be pulled or built.",
         )
-    return Stack(
-        document.where,
-        with_settings(document.value, site),
-        check.images,
-        check.models,
-        check.files,
-        references,
-        site,
-        source.texts,
-        check.images_of(source.left_out) - set(check.images.values()),
-    )
 
 
 def render_stack(
@@ -135,7 +143,8 @@ def render_stack(
     """Return the stack as the host runs it.
 
     `loaded` has the reference each image is loaded under, by its key; `volumes` the
-    name of each model's volume; `title` is bundle and version, for the heading.
+    name of each model's volume and of those of data; `title` is bundle and version,
+    for the heading.
     """
     value = {
         key: held
@@ -161,13 +170,12 @@ def render_stack(
 def _volumes(
     stack: Stack, declared: Mapping[str, Any], names: Mapping[str, str]
 ) -> dict[str, Any]:
-    kept: dict[str, Any] = {
-        k: held for k, held in declared.items() if k not in stack.used_models
-    }
+    used = sorted({*stack.used_models, *stack.data})
+    kept: dict[str, Any] = {k: held for k, held in declared.items() if k not in used}
     ours: dict[str, Any] = {
-        # External, so that `down -v` leaves the weights alone.
-        Plain(model): {Plain("external"): _YES, Plain("name"): names[model]}
-        for model in stack.used_models
+        # External, so that `down -v` leaves the weights and the data alone.
+        Plain(name): {Plain("external"): _YES, Plain("name"): names[name]}
+        for name in used
     }
     return {**kept, **ours}
 
@@ -200,6 +208,15 @@ def _mount(stack: Stack, written: Any) -> Any:
             Plain("target"): volume.target,
             Plain("read_only"): _YES,
             # Else the engine copies the image's files into an empty volume.
+            Plain("volume"): {**volume.options, Plain("nocopy"): _YES},
+        }
+    if volume.kind == "volume" and volume.source in stack.data:
+        # As it was asked for, but that nothing of the image gets into the data.
+        return {
+            Plain("type"): Plain("volume"),
+            Plain("source"): Plain(volume.source),
+            Plain("target"): volume.target,
+            **({Plain("read_only"): _YES} if "ro" in volume.flags else {}),
             Plain("volume"): {**volume.options, Plain("nocopy"): _YES},
         }
     if volume.file:

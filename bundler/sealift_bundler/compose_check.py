@@ -108,15 +108,18 @@ class StackCheck:
         site: SiteSpec = NOTHING_OPEN,
         *,
         left_out: Collection[str] = (),
+        data: Collection[str] = (),
     ) -> None:
         self.faults: list[Fault] = []
         self.images: dict[str, str] = {}
         self.models: dict[str, tuple[str, ...]] = {}
         self.files: dict[str, Path] = {}
+        self.data: set[str] = set()
         self._directory = directory
         self._keys = dict(_image_names(references))
         self._references = references
         self._models = frozenset(models)
+        self._data = frozenset(data)
         self._declared: Mapping[str, Any] = {}
         self._services: Collection[str] = ()
         self._site = SiteCheck(site)
@@ -224,6 +227,8 @@ class StackCheck:
         elif volume.source in self._models and volume.kind == "volume":
             self._check_flags(place, volume, "a model")
             return volume.source
+        elif volume.source in self._data and volume.kind == "volume":
+            self.data.add(volume.source)
         elif volume.file:
             self._check_flags(place, volume, "a file of the bundle")
             self._carry(place, volume.file)
@@ -240,11 +245,12 @@ class StackCheck:
     def _check_named(self, place: Place, source: str) -> None:
         if not source or source in self._declared:
             return
-        near = difflib.get_close_matches(source, [*self._models, *self._declared], 1)
+        known = [*self._models, *self._data, *self._declared]
+        near = difflib.get_close_matches(source, known, 1)
         guess = f"did you mean {near[0]}? " if near else ""
         self._say(
             place,
-            f"{source!r} is no model of the spec and no volume of this file; {guess}"
+            f"{source!r} is no model or volume of the spec, nor of this file; {guess}"
             f"models: {', '.join(sorted(self._models)) or 'none'}",
         )
 
@@ -255,11 +261,12 @@ class StackCheck:
         self._declared = volumes
         for name, held in volumes.items():
             external_only = isinstance(held, Mapping) and set(held) == {"external"}
-            if name in self._models and held and not external_only:
-                self._say(
-                    ("volumes", name),
-                    "is a model of the spec; leave its settings out",
-                )
+            for what, names in (("model", self._models), ("volume", self._data)):
+                if name in names and held and not external_only:
+                    self._say(
+                        ("volumes", name),
+                        f"is a {what} of the spec; leave its settings out",
+                    )
 
     def _check_secrets(self, secrets: Any) -> None:
         for name, held in secrets.items() if isinstance(secrets, Mapping) else ():

@@ -21,6 +21,7 @@ from sealift_manifests.sums import SUMS_NAME
 from sealift_manifests.verify import Progress
 
 from sealift_bundler.media_plan import LargeFile, large_files_of
+from sealift_bundler.reading import Buffers
 
 _CLUSTER = 128 << 10
 """Bytes; large sticks come with exFAT in such clusters."""
@@ -103,14 +104,16 @@ class CopySource:
     def blocks(self, name: str, skipped: int, progress: Progress) -> Iterator[Buffer]:
         """Yield the bytes of a large file, hashed, unit by unit from `skipped` on.
 
+        They last until the next are asked for.
+
         Raises DigestMismatchError or PayloadError where no source is good.
         """
-        units = self.units[name]
+        units, lent = self.units[name], Buffers()
         progress(sum(unit.end - unit.start for unit in units[:skipped]))
 
-        def read(number: int) -> bytearray:
+        def read(number: int) -> memoryview:
             unit = units[number]
-            data = bytearray(unit.end - unit.start)
+            data = lent.take(unit.end - unit.start)
             if self.large[name].is_parity:
                 self._read_parity(name, unit, data)
             else:
@@ -120,6 +123,7 @@ class CopySource:
         for data in ordered_map(read, range(skipped, len(units))):
             yield data
             progress(len(data))
+            lent.give_back(data)
 
     @cached_property
     def _first_chunks(self) -> dict[str, int]:
@@ -130,20 +134,20 @@ class CopySource:
                 first.setdefault(self.bundle.index.packs[chunk.pack].name, number)
         return first
 
-    def _read_chunk(self, number: int, data: bytearray) -> None:
+    def _read_chunk(self, number: int, data: memoryview) -> None:
         """Read stored bytes from the first good copy, or rebuild them."""
         try:
-            self.bundle.read_stored(number, memoryview(data))
+            self.bundle.read_stored(number, data)
         except DigestMismatchError as error:
             raise DigestMismatchError(error.message, hint=_DAMAGED) from error
 
-    def _read_parity(self, name: str, unit: Unit, data: bytearray) -> None:
+    def _read_parity(self, name: str, unit: Unit, data: memoryview) -> None:
         """Read a block of a parity file from the first good copy."""
         errors: list[SealiftError] = []
         self.bundle.media.open(name)  # Says where it was looked for.
         for file in self.bundle.media.copies(name):
             try:
-                file.read_into(memoryview(data), unit.start)
+                file.read_into(data, unit.start)
             except PayloadError as error:
                 errors.append(error)
                 continue

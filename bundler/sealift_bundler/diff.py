@@ -18,6 +18,7 @@ from sealift_manifests.model_entries import FileEntry
 from sealift_manifests.preflight.notes import needs_of
 from sealift_manifests.preflight.tables import default_tables
 from sealift_manifests.receipt import Held, HeldLayer, HeldRelease, Receipt
+from sealift_manifests.volume_entries import VolumeEntry
 
 from sealift_bundler.bases import held_by, release_of
 from sealift_bundler.needs_text import needs_lines
@@ -33,7 +34,7 @@ class Side:
     """What one side holds, by name. `held` is all that a host with it can reuse.
 
     `chunks` are digest and size of the chunks of each content; files that are not there
-    count as one. Of a receipt, stack and needs are not known.
+    count as one. Of a receipt, stack, volumes and needs are not known.
     """
 
     release: BaseRelease
@@ -43,6 +44,7 @@ class Side:
     chunks: Mapping[Digest, Sequence[tuple[Digest, int]]]
     stack: Files | None = None
     needs: Sequence[str] | None = None
+    volumes: Mapping[str, VolumeEntry] | None = None
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ class Difference:
     models: tuple[ModelChange, ...]
     images: tuple[ImageChange, ...]
     stack: tuple[FileChange, ...]
+    volumes: tuple[ModelChange, ...]
     needs_added: tuple[str, ...]
     needs_removed: tuple[str, ...]
     size: int
@@ -106,7 +109,8 @@ class Difference:
     def is_empty(self) -> bool:
         """Whether both sides hold the same."""
         needs = self.needs_added or self.needs_removed
-        return not (self.models or self.images or self.stack or needs)
+        things = self.models or self.images or self.stack or self.volumes
+        return not (things or needs)
 
 
 def side_of(found: Receipt | Bundle, name: str | None) -> Side:
@@ -127,6 +131,7 @@ def side_of(found: Receipt | Bundle, name: str | None) -> Side:
         },
         stack={file.path: file for file in stack},
         needs=needs_lines(needs_of(manifest), default_tables()),
+        volumes={volume.name: volume for volume in manifest.volumes},
     )
 
 
@@ -170,6 +175,12 @@ def compare(old: Side, new: Side) -> Difference:
     stack = []
     if old.stack is not None and new.stack is not None:
         stack = _files(old.stack, new.stack, new, count)
+    volumes = []
+    if old.volumes is not None and new.volumes is not None:
+        volumes = [
+            _volume(name, old.volumes.get(name), new.volumes.get(name), new, count)
+            for name in _names(old.volumes, new.volumes)
+        ]
     before, after = old.needs, new.needs
     known = before is not None and after is not None
     return Difference(
@@ -178,10 +189,12 @@ def compare(old: Side, new: Side) -> Difference:
         models=tuple(change for change in models if change.kind),
         images=tuple(change for change in images if change.kind),
         stack=tuple(stack),
+        volumes=tuple(change for change in volumes if change.kind),
         needs_added=_without(after or (), before or ()) if known else (),
         needs_removed=_without(before or (), after or ()) if known else (),
         size=sum(model.size for model in models)
         + sum(image.size for image in images)
+        + sum(volume.size for volume in volumes)
         + sum(file.size for file in (new.stack or {}).values()),
         new=count.total,
     )
@@ -209,6 +222,39 @@ def _model(
         size=sum(file.size for file in (new or {}).values()),
         new=sum(change.new for change in files),
     )
+
+
+def _volume(
+    name: str,
+    old: VolumeEntry | None,
+    new: VolumeEntry | None,
+    side: Side,
+    count: _Count,
+) -> ModelChange:
+    """Compare data; all of it travels each time, for the host's own is another now."""
+    before, after = _data_files(old), _data_files(new)
+    nothing: Files = {}
+    files = _files(before, after, side, count)
+    carried = sum(change.new for change in files)
+    carried += sum(change.new for change in _files(nothing, after, side, count))
+    differs = old is not None and new is not None and old.digest != new.digest
+    gone = sum(change.kind == REMOVED for change in files)
+    return ModelChange(
+        name=name,
+        kind=_kind(old is not None, new is not None, differs),
+        files=tuple(files),
+        kept=len(after) - len(files) + gone,
+        size=sum(file.size for file in after.values()),
+        new=carried,
+    )
+
+
+def _data_files(volume: VolumeEntry | None) -> Files:
+    return {
+        item.path: FileEntry(item.path, item.size, item.digest)
+        for item in (volume.items if volume else ())
+        if item.digest is not None
+    }
 
 
 def _kind(was: bool, is_: bool, differs: bool) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from sealift_manifests.preflight.needs import ImageNeeds, ModelNeeds, Needs
-from sealift_manifests.preflight.notes import disk_needs
+from sealift_manifests.preflight.notes import disk_needs, with_data
 
 from sealift_bundler.compose import Stack
 from sealift_bundler.engine.client import open_engine
@@ -19,6 +19,7 @@ from sealift_bundler.engine.save import inspect_image
 from sealift_bundler.gather_images import resolve_images
 from sealift_bundler.gather_models import ResolvedModel, resolve_models
 from sealift_bundler.gather_ollama import OllamaModels
+from sealift_bundler.gather_volumes import GatheredVolume, resolve_volumes
 from sealift_bundler.image_facts import image_config
 from sealift_bundler.insides.needs import ImageConfig, image_needs
 from sealift_bundler.models.files import ModelFile
@@ -41,11 +42,12 @@ class Resolved:
 
     models: Mapping[str, ResolvedModel]
     images: Mapping[str, ResolvedImage]
+    volumes: Mapping[str, GatheredVolume]
 
 
 @dataclass(frozen=True)
 class Item:
-    """A model or image: bytes as packed before compression, and to download.
+    """A model, image or volume: bytes as packed before compression, and to download.
 
     None is what is not known before it is built. `likely`: bytes as they will
     probably be packed, where its kind of data tells that; `size` otherwise.
@@ -86,7 +88,11 @@ class Draft:
 
 def resolve_sources(spec: Spec, place: Workplace) -> Resolved:
     """Resolve everything before anything is fetched: a wrong name is told at once."""
-    return Resolved(resolve_models(spec, place), resolve_images(spec, place))
+    return Resolved(
+        resolve_models(spec, place),
+        resolve_images(spec, place),
+        resolve_volumes(spec, place),
+    )
 
 
 def draft(
@@ -100,6 +106,9 @@ def draft(
     models = tuple(serving_needs(name, listed) for name, listed in files.items())
     images, configs = _images(spec, resolved)
     created = datetime.fromtimestamp(place.epoch, UTC)
+    volumes = resolved.volumes.values()
+    sizes = (file.size for listed in files.values() for file in listed)
+    data = (item.size for volume in volumes for item in volume.scan.items)
     needs = Needs(
         name=f"{spec.name} {spec.version}",
         platform=spec.platform,
@@ -107,9 +116,17 @@ def draft(
         images=images,
         models=models,
         services=services_needs(stack, configs) if stack else (),
-        disk=disk_needs(file.size for listed in files.values() for file in listed),
+        disk=with_data(disk_needs(sizes), data),
     )
-    return Draft(needs, (*_model_items(models, files, resolved), *_image_items(images)))
+    items = (
+        *_model_items(models, files, resolved),
+        *_image_items(images),
+        *(
+            Item("volume", each.name, each.size, about="data", likely=each.size)
+            for each in volumes
+        ),
+    )
+    return Draft(needs, items)
 
 
 def _model_items(
@@ -125,7 +142,7 @@ def _model_items(
         if isinstance(found, HubRevision):
             about, is_here = f"{found.repo}@{found.commit[:12]}", False
         elif found:
-            about, is_here = found.names, found.store is not None
+            about, is_here = found.names, not found.pulled
         download = 0 if is_here else size
         yield Item("model", model.name, size, download, about, likely)
 

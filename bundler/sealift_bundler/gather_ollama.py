@@ -7,14 +7,15 @@ where they come from.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sealift_manifests.digests import Buffer, Digest, digest_of
 from sealift_manifests.errors import LockDriftError, SourceContentError
 from sealift_manifests.model_entries import ModelSource
 
+from sealift_bundler.gather_created import resolve_created
 from sealift_bundler.lock import OllamaPin, ollama_place
 from sealift_bundler.models.files import ModelFile
 from sealift_bundler.ollama.documents import OllamaModel, blob_path, parse_manifest
@@ -23,29 +24,40 @@ from sealift_bundler.ollama.store import find_in_store
 from sealift_bundler.pack_models import GatheredModel, SourceFile, inspect_files
 from sealift_bundler.registry import fetch
 from sealift_bundler.registry.client import RegistryClient
-from sealift_bundler.spec import OllamaSpec
+from sealift_bundler.spec_ollama import OllamaSpec
 from sealift_bundler.workplace import Workplace
 
 
 @dataclass(frozen=True)
 class OllamaModels:
-    """The models of one key of the spec; `store` is where they lie, if here."""
+    """The models of one key of the spec; `store` is where they lie, if here.
+
+    `places` are the blobs of those that are made here, wherever the others are.
+    """
 
     models: tuple[OllamaModel, ...]
     store: Path | None = None
+    places: Mapping[Digest, Path] = field(default_factory=dict)
 
     @property
     def names(self) -> str:
         """Their names, for people."""
         return ", ".join(model.reference.familiar for model in self.models)
 
+    @property
+    def pulled(self) -> tuple[OllamaModel, ...]:
+        """The models that come from a registry."""
+        if self.store:
+            return ()
+        return tuple(m for m in self.models if m.config.digest not in self.places)
+
     def listed(self) -> Iterator[ModelFile]:
         """Yield each file of the store, once; only blobs of a local one are here."""
         blobs = {blob.digest: blob for model in self.models for blob in model.blobs}
         for blob in blobs.values():
-            path = blob_path(blob.digest)
-            if self.store:
-                yield ModelFile.at(path, self.store / path)
+            path, place = blob_path(blob.digest), self.places.get(blob.digest)
+            if place or self.store:
+                yield ModelFile.at(path, place or (self.store or Path()) / path)
             else:
                 yield ModelFile.not_here(path, blob.size)
         for model in self.models:
@@ -68,7 +80,13 @@ def resolve_ollama(key: str, wanted: OllamaSpec, place: Workplace) -> OllamaMode
             raise _moved(written, pinned, model.digest)
         place.report.step(f"model {key}: {written} is {model.digest.short}")
         found.append(model)
-    return OllamaModels(tuple(found), wanted.store)
+    places: dict[Digest, Path] = {}
+    for made in wanted.create:
+        model, blobs = resolve_created(key, made, place)
+        place.report.step(f"model {key}: {made.model} is {model.digest.short}")
+        found.append(model)
+        places |= blobs
+    return OllamaModels(tuple(found), wanted.store, places)
 
 
 def ollama_pins(key: str, found: OllamaModels) -> Iterator[OllamaPin]:
@@ -79,12 +97,14 @@ def ollama_pins(key: str, found: OllamaModels) -> Iterator[OllamaPin]:
 
 def gather_ollama(key: str, found: OllamaModels, place: Workplace) -> GatheredModel:
     """Return the store of these models, every file of it here."""
-    places = {} if found.store else _fetch(key, found, place)
+    places = {**found.places}
+    if found.pulled:
+        places |= _fetch(key, found, place)
     files: dict[str, SourceFile] = {}
     for model in found.models:
         for blob in model.blobs:
             path = blob_path(blob.digest)
-            source = found.store / path if found.store else places[blob.digest]
+            source = places.get(blob.digest) or (found.store or Path()) / path
             check = BlobCheck(source, blob.digest)
             files[path] = SourceFile(path, source, blob.size, check=check)
         path = model.reference.manifest_path
@@ -154,9 +174,9 @@ def _moved(written: str, pinned: Digest, found: Digest) -> LockDriftError:
 
 def _fetch(key: str, found: OllamaModels, place: Workplace) -> dict[Digest, Path]:
     places: dict[Digest, Path] = {}
-    total = sum(file.size for file in found.listed())
+    total = sum(model.size for model in found.pulled)
     with place.report.progress(f"fetching model {key}", total) as progress:
-        for model in found.models:
+        for model in found.pulled:
             done = 0
 
             def tell(so_far: int) -> None:

@@ -56,6 +56,11 @@ def _contents(manifest: Manifest) -> str:
         f"- image `{image.name}`: `{image.reference}`, {image.size:,} bytes"
         for image in manifest.images
     ]
+    rows += [
+        f"- volume of data `{volume.name}`: {counted(len(volume.files), 'file')}, "
+        f"{volume.size:,} bytes; the host fills it once and then keeps its own"
+        for volume in manifest.volumes
+    ]
     if manifest.stack:
         services = ", ".join(service.name for service in manifest.stack.services)
         rows.append(f"- stack: services {services}")
@@ -208,8 +213,9 @@ _START = """
 
     python3 -I -B /var/lib/sealift/current/{name}/sealift-installer.pyz start {name}
 
-It audits first, starts the stack without pulling anything, and waits until every
-service is healthy. `status`, `stop` and `uninstall` work the same way.
+It audits first, starts the stack without pulling anything, waits until every service
+is healthy, and asks what the bundle's smoke tests ask. `status`, `logs`, `diagnose`,
+`stop` and `uninstall` work the same way; `unit --enable` starts it at every boot.
 """
 
 _AUDIT = """
@@ -217,8 +223,8 @@ _AUDIT = """
 
     python3 -I -B /var/lib/sealift/current/{name}/sealift-installer.pyz audit {name}
 
-hashes everything installed from disk and compares it with the signed manifest. It
-fits a systemd unit as `ExecStartPre=`. Without our code:
+hashes everything installed from disk and compares it with the signed manifest.
+Without our code:
 
 {commands}
 """

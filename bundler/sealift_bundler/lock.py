@@ -23,6 +23,7 @@ from sealift_manifests.errors import (
 
 from sealift_bundler.ollama.names import read_name
 from sealift_bundler.spec import ImageSpec, ModelSpec, Spec
+from sealift_bundler.spec_volumes import VolumeSpec
 
 FORMAT = 1
 _UPDATE = "Look at what changed; then build with --update to accept it."
@@ -92,7 +93,8 @@ class ImagePin:
 class LocalPin:
     """What something on this machine was when it was last built.
 
-    `section` is `models` or `images`; `digest` that of the tree or the config.
+    `section` is `models`, `images` or `volumes`; `digest` that of the tree, the config
+    or the volume's list.
     """
 
     section: str
@@ -232,7 +234,11 @@ def sources_of(spec: Spec, directory: Path) -> dict[str, str]:
         f"images.{name}": _image_source(name, image, spec)
         for name, image in spec.images.items()
     }
-    return models | images
+    volumes = {
+        f"volumes.{name}": volume_source(volume, directory)
+        for name, volume in spec.volumes.items()
+    }
+    return models | images | volumes
 
 
 def require_locked(lock: Lock, sources: dict[str, str]) -> None:
@@ -284,7 +290,7 @@ def _model_sources(
     name: str, model: ModelSpec, directory: Path
 ) -> Iterator[tuple[str, str]]:
     if model.ollama:
-        for written in model.ollama.models:
+        for written in model.ollama.names:
             reference = read_name(written).familiar
             yield ollama_place(name, reference), reference
     elif model.path:
@@ -297,6 +303,13 @@ def _image_source(name: str, image: ImageSpec, spec: Spec) -> str:
     if image.build:
         return f"build for {spec.platform}"
     return f"{spec.reference(name)} for {spec.platform}"
+
+
+def volume_source(volume: VolumeSpec, directory: Path) -> str:
+    """Return what the spec says of a volume."""
+    if volume.path:
+        return local_path(volume.path, directory)
+    return f"volume {volume.volume}"
 
 
 def local_path(path: Path, directory: Path) -> str:

@@ -106,6 +106,8 @@ def _request(request: GpuRequest) -> str:
 def _disk(needs: Needs) -> Iterator[str]:
     if needs.disk.state_size is not None:
         yield f"disk: {human(needs.disk.state_size)} below Sealift's state directory"
+    if needs.disk.data_size:
+        yield f"disk: {human(needs.disk.data_size)} of data in volumes of the engine"
     if not needs.images:
         return
     unpacked = [image.unpacked_size for image in needs.images]

@@ -12,21 +12,19 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
     Field,
-    WithJsonSchema,
-    model_validator,
 )
 from sealift_manifests.references import qualify, read_reference
 
-from sealift_bundler.ollama.names import read_name
+from sealift_bundler.spec_ollama import OLLAMA_SCHEMA, OllamaSpec, short_ollama
 from sealift_bundler.spec_settings import (
     SecretEntry,
     SettingName,
     SettingSpec,
     SiteSpec,
 )
+from sealift_bundler.spec_smoke import SmokeSpec
 from sealift_bundler.spec_values import (
     AS_WRITTEN,
     Integer,
@@ -40,72 +38,15 @@ from sealift_bundler.spec_values import (
     Version,
     as_integer,
 )
+from sealift_bundler.spec_volumes import VolumeSpec
 
 SCHEMA_NAME = ".sealift.schema.json"
 """What `sealift init` calls the schema that it writes beside a spec."""
 
 
-_TEXTS = {"type": "array", "items": {"type": "string"}, "minItems": 1}
-_OLLAMA_SCHEMA = WithJsonSchema(
-    {
-        "anyOf": [
-            {"type": "string"},
-            _TEXTS,
-            {
-                "type": "object",
-                "additionalProperties": False,
-                "properties": {
-                    "model": {"type": "string"},
-                    "models": _TEXTS,
-                    "store": {"type": "string"},
-                },
-            },
-        ]
-    }
-)
+Ollama = Annotated[OllamaSpec, BeforeValidator(short_ollama), OLLAMA_SCHEMA]
 Risk = Literal["pickle", "code"]
 Platform = Literal["linux/amd64", "linux/arm64"]
-
-
-def _ollama(value: Any) -> Any:
-    """Take the short forms: a name, or a list of names."""
-    if isinstance(value, str):
-        return {"models": [value]}
-    if isinstance(value, list):
-        return {"models": value}
-    if isinstance(value, dict) and set(value) == {"store", "model"}:
-        one = value["model"]
-        return {
-            "store": value["store"],
-            "models": [one] if isinstance(one, str) else one,
-        }
-    return value
-
-
-def _ollama_name(text: str) -> str:
-    read_name(text)
-    return text
-
-
-class OllamaSpec(Part):
-    """Models of Ollama that a container sees as one store."""
-
-    models: Annotated[
-        tuple[Annotated[Text, AfterValidator(_ollama_name)], ...],
-        Field(strict=False),
-    ]
-    """Names with tags, such as llama3.2:1b; `model` for a single one."""
-    store: LocalPath | None = None
-    """Take them from this store (OLLAMA_MODELS), not from their registry."""
-
-    @model_validator(mode="after")
-    def _names_agree(self) -> OllamaSpec:
-        if not self.models:
-            raise ValueError("names no model")
-        names = [read_name(name).familiar for name in self.models]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"names twice: {', '.join(twice)}")
-        return self
 
 
 class ModelSpec(Part):
@@ -117,10 +58,10 @@ class ModelSpec(Part):
     """Tag, branch or commit of the repo; the lock file pins the commit."""
     path: LocalPath | None = None
     """A directory on this machine."""
-    ollama: Annotated[OllamaSpec, BeforeValidator(_ollama), _OLLAMA_SCHEMA] | None = (
-        None
-    )
-    """Models of Ollama: NAME:TAG, a list of these, or a store to take them from."""
+    ollama: (
+        Annotated[OllamaSpec, BeforeValidator(short_ollama), OLLAMA_SCHEMA] | None
+    ) = None
+    """Models of Ollama: NAME:TAG, a list of these, a store, or a GGUF file."""
     include: Texts = ()
     """Take only files that match one of these patterns."""
     ignore: Texts = ()
@@ -208,6 +149,8 @@ class Spec(Part):
     """Models, by the name that the stack mounts them under."""
     images: dict[Label, ImageSpec] = {}
     """Images, by a name of your choice."""
+    volumes: dict[Label, VolumeSpec] = {}
+    """Volumes of data, by the name that the stack mounts them under."""
     stack: LocalPaths = ()
     """The Compose file; or several, merged as by `docker compose -f A -f B`."""
     profiles: Texts = ()
@@ -216,17 +159,25 @@ class Spec(Part):
     """What each host may decide: variables of the Compose file, by their names."""
     secrets: dict[Label, SecretEntry] = {}
     """What each host has and no bundle carries, by the names in the Compose file."""
+    smoke: Annotated[tuple[SmokeSpec, ...], Field(strict=False)] = ()
+    """Questions that the running stack must answer before a start has succeeded."""
 
     @classmethod
     def key_faults(cls, value: Mapping[str, Any]) -> Iterator[str]:
         """Yield what is wrong with the keys that are given, whatever they hold."""
-        if not (value.get("models") or value.get("images")):
-            yield "there is nothing to carry; give models or images"
+        if not (value.get("models") or value.get("images") or value.get("volumes")):
+            yield "there is nothing to carry; give models, images or volumes"
         if value.get("stack") and not value.get("images"):
             yield "a stack needs images; list those of its services"
         for key in ("profiles", "settings", "secrets"):
             if value.get(key) and not value.get("stack"):
                 yield f"{key} go with a stack"
+        models, volumes = value.get("models"), value.get("volumes")
+        if isinstance(models, Mapping) and isinstance(volumes, Mapping):
+            for name in sorted(map(str, models.keys() & volumes.keys())):
+                yield f"{name} is a model and a volume; a mount could mean either"
+        if value.get("smoke") and not value.get("stack"):
+            yield "smoke tests ask the services of a stack; name its Compose file"
 
     def reference(self, image: str) -> str:
         """Return the reference of an image as the spec has it."""

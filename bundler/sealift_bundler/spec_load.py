@@ -12,19 +12,27 @@ from pydantic import BaseModel, ValidationError
 from sealift_manifests.errors import SpecError, UnpinnedSpecError
 
 from sealift_bundler import strictyaml
+from sealift_bundler.smoke_check import smoke_faults
 from sealift_bundler.spec import (
     BuildSpec,
     ImageSpec,
     ModelSpec,
-    OllamaSpec,
     Spec,
     same_references,
     unpinned,
 )
+from sealift_bundler.spec_ollama import CreateSpec, OllamaSpec
 from sealift_bundler.spec_settings import SecretSpec, SettingSpec
-from sealift_bundler.spec_values import drop_empty
+from sealift_bundler.spec_smoke import ExpectSpec, SmokeSpec
+from sealift_bundler.spec_values import Part, drop_empty
+from sealift_bundler.spec_volumes import VolumeSpec
 from sealift_bundler.strictyaml import Fault, Place
 
+_SECTIONS: Mapping[str, type[Part]] = {
+    "models": ModelSpec,
+    "images": ImageSpec,
+    "volumes": VolumeSpec,
+}
 _OFTEN_MEANT = {
     "allow_patterns": "include",
     "exclude": "ignore",
@@ -45,6 +53,7 @@ def load_spec(path: Path) -> Spec:
     base = path.absolute().parent
     spec, faults = _validate(document.value, base)
     faults += _missing_files(document.value, base)
+    faults += smoke_faults(document.value, base)
     loose = list(_loose_images(document.value))
     if faults or spec is None:
         raise SpecError(
@@ -79,7 +88,7 @@ def _validate(value: Any, base: Path) -> tuple[Spec | None, list[Fault]]:
 def _is_of_keys(error: dict[str, Any]) -> bool:
     """Say whether this is about keys together, which `_key_faults` finds again."""
     place = error["loc"]
-    whole = not place or (len(place) == 2 and place[0] in ("models", "images"))
+    whole = not place or (len(place) == 2 and place[0] in _SECTIONS)
     return bool(whole and error["type"] == "value_error")
 
 
@@ -118,18 +127,23 @@ def _unknown_key(place: Place) -> str:
 
 def _keys_at(place: Place) -> list[str]:
     parts: dict[int, type[BaseModel]] = {0: Spec}
+    if place and place[0] in _SECTIONS:
+        parts[2] = _SECTIONS[str(place[0])]
     if place[:1] == ("models",):
-        parts[2] = ModelSpec
         parts[3] = OllamaSpec
+        parts[5] = CreateSpec
     if place[:1] == ("images",):
-        parts[2] = ImageSpec
         parts[3] = BuildSpec
     if place[:1] == ("settings",):
         parts[2] = SettingSpec
     if place[:1] == ("secrets",):
         parts[2] = SecretSpec
+    if place[:1] == ("smoke",):
+        parts[2] = SmokeSpec
+        parts[3] = ExpectSpec
     part = parts.get(len(place))
-    return list(part.model_fields) if part else []
+    fields = part.model_fields if part else {}
+    return [field.alias or name for name, field in fields.items()]
 
 
 def _key_faults(value: Any) -> Iterator[Fault]:
@@ -137,7 +151,7 @@ def _key_faults(value: Any) -> Iterator[Fault]:
     if not isinstance(value, Mapping):
         return
     yield from (Fault((), text) for text in Spec.key_faults(drop_empty(value)))
-    for section, kind in (("models", ModelSpec), ("images", ImageSpec)):
+    for section, kind in _SECTIONS.items():
         for key, entry in _entries(value, section):
             for text in kind.key_faults(drop_empty(entry)):
                 yield Fault((section, key), text)
@@ -177,16 +191,12 @@ def _missing_files(value: Any, base: Path) -> list[Fault]:
         faults.append(Fault(place, f"{path} {what}"))
         return None
 
-    for key, entry in _entries(value, "models"):
-        look(("models", key, "path"), entry.get("path"), "directory")
-        ollama = entry.get("ollama")
-        if isinstance(ollama, Mapping):
-            at: Place = ("models", key, "ollama", "store")
-            look(at, ollama.get("store"), "directory")
+    for place, path, kind in _plain_paths(value):
+        look(place, path, kind)
     for key, entry in _entries(value, "images"):
         build = entry.get("build")
         if isinstance(build, Mapping):
-            at = ("images", key, "build")
+            at: Place = ("images", key, "build")
             context = look((*at, "context"), build.get("context"), "directory")
             dockerfile = build.get("dockerfile", "Dockerfile")
             if context and isinstance(dockerfile, str):
@@ -194,8 +204,24 @@ def _missing_files(value: Any, base: Path) -> list[Fault]:
             secrets = build.get("secrets")
             for name, secret in secrets.items() if isinstance(secrets, dict) else ():
                 look((*at, "secrets", name), secret, "file")
+    return faults
+
+
+def _plain_paths(value: Any) -> Iterator[tuple[Place, Any, str]]:
+    """Yield what names a file or a directory: its place, itself, and which of them."""
+    for section in ("models", "volumes"):
+        for key, entry in _entries(value, section):
+            yield (section, key, "path"), entry.get("path"), "directory"
+    for key, entry in _entries(value, "models"):
+        ollama = entry.get("ollama")
+        if isinstance(ollama, Mapping):
+            at: Place = ("models", key, "ollama")
+            yield (*at, "store"), ollama.get("store"), "directory"
+            made = ollama.get("create")
+            for each in (ollama, *(made if isinstance(made, list) else ())):
+                for file in ("gguf", "modelfile") if isinstance(each, Mapping) else ():
+                    yield (*at, file), each.get(file), "file"
     if isinstance(value, Mapping):
         stack = value.get("stack")
         for path in stack if isinstance(stack, list) else [stack]:
-            look(("stack",), path, "file")
-    return faults
+            yield ("stack",), path, "file"

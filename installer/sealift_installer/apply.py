@@ -30,6 +30,7 @@ from sealift_manifests.names import volume_name
 from sealift_manifests.sizes import human
 
 from sealift_installer import durable, releases, trees
+from sealift_installer.data_filling import DataFilling
 from sealift_installer.host import Host
 from sealift_installer.image_audit import audit_image
 from sealift_installer.image_recovery import Recovery
@@ -48,14 +49,16 @@ def apply(
     plan: InstallPlan,
     record: Callable[[], releases.ReleaseRecord],
     taken_back: Mapping[str, Recovery],
+    restore: FrozenSet[str] = frozenset(),
 ) -> None:
     """Carry out the plan, but for the switch.
 
-    `taken_back` says of images, by name, which layers come out of the engine. Raises
-    one error for all that the media could not give.
+    `taken_back` says of images, by name, which layers come out of the engine, `restore`
+    which volumes of data are replaced. Raises one error for all that the media could
+    not give.
     """
     layout, report, manifest = host.layout, host.report, slot.bundle.manifest
-    _bring(host, slot, plan, taken_back)
+    _bring(host, slot, plan, taken_back, restore)
     for model in plan.trees:
         trees.build_tree(layout, model)
         report.step(f"model {model.name}: {human(model.size)} at {layout.tree(model)}")
@@ -86,12 +89,17 @@ def stack_digests(bundle: Bundle, plan: InstallPlan) -> FrozenSet[Digest]:
 
 
 def _bring(
-    host: Host, slot: Slot, plan: InstallPlan, taken_back: Mapping[str, Recovery]
+    host: Host,
+    slot: Slot,
+    plan: InstallPlan,
+    taken_back: Mapping[str, Recovery],
+    restore: FrozenSet[str],
 ) -> None:
-    """Bring weights into the store and images into the engine, medium by medium."""
+    """Bring weights into the store, images and data into the engine, by media."""
     names = {digest: what for digest, _, what in slot.bundle.manifest.contents()}
     small = stack_digests(slot.bundle, plan)
     images = _Images(host, slot, plan.images, taken_back, names)
+    data = DataFilling(host, slot, plan.data, restore, names)
     layout, index = host.layout, slot.bundle.index
     with Staging(layout, index, plan.contents, names) as staging:
         while True:
@@ -100,12 +108,13 @@ def _bring(
                 with host.report.progress("staging weights", work.size) as progress:
                     staging.run(slot.bundle, work, progress)
             lost = {*staging.missing(), *slot.keep_small(small)}
-            lost |= images.load_whole()
+            lost |= images.load_whole() | data.fill_whole()
             for warning in mended(slot.bundle, lost):
                 host.report.step(warning)
             if not lost and slot.asks:
                 images.load_begun()
-            lost |= images.lacking()
+                data.fill_begun()
+            lost |= images.lacking() | data.lacking()
             if not lost:
                 return
             slot.change(lost)

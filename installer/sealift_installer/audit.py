@@ -2,7 +2,8 @@
 
 Covers the release's signed files, every file of every weight tree (hashed from
 disk), the volumes that show them, and the images. An image's identity is always
-checked; with `deep` its layers are read back out of the engine and hashed.
+checked; with `deep` its layers are read back out of the engine and hashed. Volumes
+of data must be there; what is in them is the site's, and meant to change.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from sealift_manifests.trees import tree_of
 from sealift_manifests.trust import Trust
 
 from sealift_installer import durable, releases, trees
+from sealift_installer.data_volumes import data_faults
 from sealift_installer.host import Host
 from sealift_installer.image_audit import audit_image
 from sealift_installer.images import prove_image
@@ -91,8 +93,10 @@ def audit(
         drift += _model_drift(host, bundle, model, measure=measure)
         files, size = files + len(model.files), size + model.size
     # The record is not signed, so it must not decide what is left out.
-    if release.record.engine or manifest.images or manifest.stack:
+    in_engine = manifest.images or manifest.stack or manifest.volumes
+    if release.record.engine or in_engine:
         host.engine.facts()
+        drift += [Drift(*fault) for fault in data_faults(host, manifest)]
         drift += _volume_drift(host, manifest)
         drift += _image_drift(host, manifest, deep=deep)
     images = len(manifest.images)

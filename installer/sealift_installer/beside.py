@@ -81,4 +81,5 @@ def beside_needed(host: Host, standings: Iterable[Standing]) -> Optional[Beside]
 
 def _has_engine(release: Release) -> bool:
     manifest = release.manifest
-    return bool(release.record.engine or manifest.images or manifest.stack)
+    needs = manifest.images or manifest.stack or manifest.volumes
+    return bool(release.record.engine or needs)

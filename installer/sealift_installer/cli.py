@@ -22,8 +22,9 @@ from sealift_installer.report import Report
 
 COMMANDS = (
     *("survey", "preflight", "verify", "repair-request", "install", "gpu-check"),
-    *("start", "stop", "status", "settings", "audit", "ollama-merge", "receipt"),
-    *("releases", "rollback", "prune", "uninstall"),
+    *("start", "stop", "status", "smoke", "logs", "diagnose", "settings", "audit"),
+    *("unit", "ollama-merge", "receipt", "releases", "rollback", "prune"),
+    *("uninstall",),
 )
 """The modules of `sealift_installer.commands`, as they are listed."""
 

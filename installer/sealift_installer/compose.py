@@ -15,6 +15,7 @@ from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 from sealift_manifests.errors import ImageLoadError, StartError
 
+from sealift_installer.diagnosis import Evidence, causes_of
 from sealift_installer.engine import Engine, name_in_path, printable
 
 PLUGIN_DIRS = (
@@ -129,11 +130,16 @@ class Compose:
         if status:
             lines = [line for line in text.splitlines() if line.strip()]
             told = "\n".join(f"  {printable(line)}" for line in lines[-_TOLD_LINES:])
+            causes = causes_of(Evidence(engine=text))
+            told += "".join(f"\n{cause}" for cause in causes)
             raise StartError(
                 f"`{_words(self.command)} {verb}` of {project.name} failed with "
                 f"status {status}; it said:\n{told or '  nothing'}",
-                hint=f"The stack is {project.file}. See the lines above, and the "
+                hint=causes[0].remedy
+                if causes
+                else f"The stack is {project.file}. See the lines above, and the "
                 "engine's log (`journalctl -u docker`).",
+                facts={"causes": [dict(vars(cause)) for cause in causes]},
             )
 
 

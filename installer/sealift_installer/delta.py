@@ -60,6 +60,8 @@ def _wanted(bundle: Bundle, plan: InstallPlan) -> Iterable[Digest]:
     yield from (content.digest for content in plan.contents)
     for image in plan.images:
         yield from (image.manifest.digest, image.config.digest)
+    for volume in plan.data:
+        yield from (item.digest for item in volume.items if item.digest is not None)
     stack = bundle.manifest.stack
     if stack and plan.write_release:
         yield from (entry.digest for entry in stack.files)

@@ -13,8 +13,7 @@ import socket
 import unicodedata
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Dict, Iterable, Iterator, Mapping, Optional, Tuple, Type, Union
+from typing import Any, Dict, Iterable, Iterator, Mapping, Optional, Tuple, Union
 from urllib.parse import quote, urlencode
 
 from sealift_manifests.digests import Buffer
@@ -82,6 +81,11 @@ class Answer:
         with self._connection.guard():
             return self._response.read(size)
 
+    def read_some(self, size: int) -> bytes:
+        """Return what has come, up to `size` bytes, without waiting for all of them."""
+        with self._connection.guard():
+            return self._response.read1(size)
+
     def json(self) -> Any:
         """Read the whole body as JSON."""
         pieces, size = [], 0
@@ -107,12 +111,7 @@ class Answer:
     def __enter__(self) -> Answer:
         return self
 
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 
@@ -170,6 +169,10 @@ class Engine:
             rootless="rootless" in json.dumps(info.get("SecurityOptions")),
             runtimes=tuple(sorted(map(printable, info.get("Runtimes") or ()))),
         )
+
+    def require_answer(self, within: float) -> None:
+        """Raise EngineError unless the engine answers in `within` seconds."""
+        self._exchange("GET", "/_ping", None, within).close()
 
     def get(self, path: str, **query: str) -> Any:
         """GET `path` and return the JSON of the answer."""

@@ -36,7 +36,7 @@ class Host:
         Raises EngineError when the bundle needs one, PreflightError when it runs
         another platform.
         """
-        if not manifest.images and manifest.stack is None:
+        if not (manifest.images or manifest.stack or manifest.volumes):
             return self.engine.probe()
         facts = self.engine.facts()
         if facts.platform != manifest.platform:

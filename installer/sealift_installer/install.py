@@ -26,6 +26,12 @@ from sealift_installer import durable, journal, releases, site, space, store, tr
 from sealift_installer.apply import apply, settle, stack_digests
 from sealift_installer.compose import Compose
 from sealift_installer.containers import require_unmounted
+from sealift_installer.data_filling import leave_alone
+from sealift_installer.data_volumes import (
+    check_restore,
+    data_needs,
+    settled,
+)
 from sealift_installer.delta import require_base, with_base
 from sealift_installer.engine import EngineFacts
 from sealift_installer.host import Host
@@ -63,7 +69,7 @@ class InstallOptions:
 
     `downgrade_reason` permits a lower serial than this host has had; `acceptance`
     takes fails of the preflight on. With `swap` the media may come one by one. `given`
-    are settings of this site.
+    are settings of this site, `restore` the volumes of data whose content is replaced.
     """
 
     named: NamedKeys
@@ -72,6 +78,7 @@ class InstallOptions:
     acceptance: Acceptance = NONE_ACCEPTED
     swap: bool = False
     given: Mapping[str, str] = field(default_factory=dict)
+    restore: FrozenSet[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -99,34 +106,48 @@ def install(host: Host, places: Sequence[str], options: InstallOptions) -> Insta
         )
         site.check_before(host.layout, bundle.manifest, options.given)
         facts = host.engine_for(bundle.manifest)
-        plan = make_plan(host, bundle, facts, repair=False)
+        check_restore(host, bundle.manifest, options.restore)
+        plan = make_plan(host, bundle, facts, repair=False, restore=options.restore)
         verdict = _judge(host, bundle, plan, options)
         check_before(host, bundle, plan, facts, swap=options.swap)
         with host.locked(), durable.failures_told(host.layout.state):
             _check_again(host, bundle, options)
-            bundle = slot.bundle = with_base(host.layout, bundle)
-            plan = make_plan(host, bundle, facts, repair=options.repair)
-            journal.sweep(host.layout, (content.digest for content in plan.contents))
-            taken_back = check_before(host, bundle, plan, facts, swap=options.swap)
-            path = host.layout.release(bundle.manifest, bundle.root)
-            if facts and plan.write_release and os.path.isdir(path):
-                require_unmounted(host.engine, path, host.layout.state)
-            reason = options.downgrade_reason
-            extra = {"downgrade_reason": reason} if reason else {}
-            if not plan.is_empty:
-                # Before the work: what is begun must be answered for, finished or not.
-                host.log("install-begun", bundle.manifest, root=bundle.root, **extra)
-                record = partial(_record, host, bundle, facts, verdict)
-                apply(host, slot, plan, record, taken_back)
-            # Also when all is there: a run may have been cut off before this.
-            _put_in_use(host.layout, bundle, options, plan)
-            if releases.is_new_serial(host.layout, bundle) or not plan.is_empty:
-                extra.update(accepted_fact(verdict))
-                host.log("install", bundle.manifest, root=bundle.root, **extra)
-            # Last: with a new serial, a run that was cut off is logged by the next.
-            releases.write_serial(host.layout, bundle)
-            settled = settle_site(host, bundle.manifest, options.given)
-            return Installed(bundle, plan, path, verdict, settled)
+            return _carry_out(host, slot, facts, options, verdict)
+
+
+def _carry_out(
+    host: Host,
+    slot: Slot,
+    facts: Optional[EngineFacts],
+    options: InstallOptions,
+    verdict: Verdict,
+) -> Installed:
+    """Plan once more, with the lock held, and do it."""
+    bundle = slot.bundle = with_base(host.layout, slot.bundle)
+    restore = options.restore
+    plan = make_plan(host, bundle, facts, repair=options.repair, restore=restore)
+    leave_alone(host, bundle.manifest, plan.data)
+    journal.sweep(host.layout, (content.digest for content in plan.contents))
+    taken_back = check_before(host, bundle, plan, facts, swap=options.swap)
+    path = host.layout.release(bundle.manifest, bundle.root)
+    if facts and plan.write_release and os.path.isdir(path):
+        require_unmounted(host.engine, path, host.layout.state)
+    reason = options.downgrade_reason
+    extra = {"downgrade_reason": reason} if reason else {}
+    if not plan.is_empty:
+        # Before the work: what is begun must be answered for, finished or not.
+        host.log("install-begun", bundle.manifest, root=bundle.root, **extra)
+        record = partial(_record, host, bundle, facts, verdict)
+        apply(host, slot, plan, record, taken_back, restore)
+    # Also when all is there: a run may have been cut off before this.
+    _put_in_use(host.layout, bundle, options, plan)
+    if releases.is_new_serial(host.layout, bundle) or not plan.is_empty:
+        extra.update(accepted_fact(verdict))
+        host.log("install", bundle.manifest, root=bundle.root, **extra)
+    # Last: with a new serial, a run that was cut off is logged by the next.
+    releases.write_serial(host.layout, bundle)
+    settled = settle_site(host, bundle.manifest, options.given)
+    return Installed(bundle, plan, path, verdict, settled)
 
 
 def _put_in_use(
@@ -176,11 +197,17 @@ def _check_again(host: Host, bundle: Bundle, options: InstallOptions) -> None:
 
 
 def make_plan(
-    host: Host, bundle: Bundle, facts: Optional[EngineFacts], *, repair: bool
+    host: Host,
+    bundle: Bundle,
+    facts: Optional[EngineFacts],
+    *,
+    repair: bool,
+    restore: FrozenSet[str] = frozenset(),
 ) -> InstallPlan:
     """Read the host's state and decide what is left to do.
 
     With `repair` what is there is measured, and what is damaged counts as missing.
+    Volumes of data in `restore` are filled whatever they hold.
     Raises ImageLoadError when an image's name is taken by another image.
     """
     layout, manifest = host.layout, bundle.manifest
@@ -205,6 +232,7 @@ def make_plan(
         has_release=_has_release(layout, bundle, compare=repair),
         current=releases.current_path(layout, manifest.name),
         release=os.path.realpath(path),
+        data=settled(host, manifest, restore) if facts else frozenset(),
     )
     return plan_install(manifest, state)
 
@@ -247,6 +275,7 @@ def check_before(
             else space.image_need(facts.root_dir, image)
             for image in plan.images
         ]
+        needs += data_needs(host, facts, bundle.manifest, plan.data)
     space.check_space(needs)
     if bundle.manifest.stack:
         require_compose(host)
@@ -257,6 +286,8 @@ def needed_contents(bundle: Bundle, plan: InstallPlan) -> FrozenSet[Digest]:
     """Return the contents that the plan reads from the media."""
     needed = {content.digest for content in plan.contents}
     needed.update(blob.digest for image in plan.images for blob in image.blobs)
+    items = (item for volume in plan.data for item in volume.items)
+    needed.update(item.digest for item in items if item.digest is not None)
     return frozenset(needed) | stack_digests(bundle, plan)
 
 

@@ -5,6 +5,7 @@ state directory (default /var/lib/sealift):
     volumes/<model>/<digest>/    the tree that a container mounts
     releases/<bundle>/<version>-<root>/   the signed files and the stack
     current/<bundle>             a link to the release in use
+    data/<bundle>/<label>.json   how far each volume of data was filled
     history/<bundle>             which releases were in use before, and came up last
     serials/<bundle>             the highest serial this host has had
     journal/                     files that are not whole yet
@@ -99,6 +100,10 @@ class Layout:
     def current(self, bundle: str) -> str:
         """Return the link to the release in use."""
         return os.path.join(self.state, "current", bundle)
+
+    def data(self, bundle: str, label: str) -> str:
+        """Return the file that says how far a volume of data was filled."""
+        return os.path.join(self.state, "data", bundle, f"{label}.json")
 
     def history(self, bundle: str) -> str:
         """Return the file that keeps which releases were in use before."""

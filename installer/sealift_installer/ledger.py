@@ -70,11 +70,17 @@ def first_broken_line(data: bytes) -> int:
     return 0
 
 
-def last_entry(layout: Layout, bundle: str, events: Tuple[str, ...]) -> Dict[str, Any]:
-    """Return the last readable line about a bundle with one of these events, or {}."""
+def last_entry(
+    layout: Layout, bundle: str, events: Tuple[str, ...], **facts: Any
+) -> Dict[str, Any]:
+    """Return the last readable line about a bundle with one of these events, or {}.
+
+    Only lines that have all of these facts count.
+    """
     last: Dict[str, Any] = {}
     for entry in _entries(layout):
-        if entry.get("bundle") == bundle and entry.get("event") in events:
+        known = all(entry.get(name) == value for name, value in facts.items())
+        if known and entry.get("bundle") == bundle and entry.get("event") in events:
             last = entry
     return last
 

@@ -9,6 +9,7 @@ from sealift_manifests.image_entries import ImageEntry
 from sealift_manifests.index import Content
 from sealift_manifests.model import Manifest
 from sealift_manifests.model_entries import ModelEntry
+from sealift_manifests.volume_entries import VolumeEntry
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,8 @@ class HostState:
     """What is on the host already, as far as one bundle is concerned.
 
     `has_engine` is False where none answers and none is needed. `current` is the
-    release in use, `release` the place of this bundle's own.
+    release in use, `release` the place of this bundle's own. `data` are the volumes of
+    data that stay as they are.
     """
 
     missing_contents: Tuple[Content, ...]
@@ -27,6 +29,7 @@ class HostState:
     has_release: bool
     current: Optional[str]
     release: str
+    data: FrozenSet[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class InstallPlan:
     images: Tuple[ImageEntry, ...]
     write_release: bool
     switch: bool
+    data: Tuple[VolumeEntry, ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -62,4 +66,5 @@ def plan_install(manifest: Manifest, host: HostState) -> InstallPlan:
         images=tuple(i for i in manifest.images if i.name not in host.images),
         write_release=not host.has_release,
         switch=host.current != host.release,
+        data=tuple(v for v in manifest.volumes if v.name not in host.data),
     )

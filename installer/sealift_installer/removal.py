@@ -32,12 +32,13 @@ from sealift_installer.volumes import remove_volume, volume_fault
 
 @dataclass(frozen=True)
 class Removed:
-    """What was taken away; `freed` is in bytes of weights."""
+    """What was taken away; `freed` is in bytes of weights, `data` volumes of data."""
 
     releases: Tuple[str, ...]
     images: Tuple[str, ...]
     volumes: Tuple[str, ...]
     freed: int
+    data: Tuple[str, ...] = ()
 
 
 def hindrances(

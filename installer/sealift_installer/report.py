@@ -61,8 +61,12 @@ class Report:
         """Say how the command ended."""
         if self._as_json:
             self._print_json({"command": command, "ok": True, **facts})
-        else:
+        elif text:
             print(_plain(text), file=self._out, flush=True)
+
+    def line(self, text: str) -> None:
+        """Print a line of a result that comes line by line."""
+        print(_plain(text), file=self._out, flush=True)
 
     def failure(self, command: str, error: SealiftError, facts: Dict[str, Any]) -> None:
         """Say why the command failed and what to do next."""

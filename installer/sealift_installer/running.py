@@ -15,7 +15,7 @@ from sealift_installer import ledger
 from sealift_installer.audit import audit
 from sealift_installer.compose import Compose
 from sealift_installer.fallback import fall_back, find_served
-from sealift_installer.health import DEFAULT_WAIT, ServiceState, project_state
+from sealift_installer.health import DEFAULT_WAIT
 from sealift_installer.history import note_started
 from sealift_installer.host import Host
 from sealift_installer.layout import Layout
@@ -30,7 +30,9 @@ from sealift_installer.preflight import (
     tell,
 )
 from sealift_installer.releases import Release
+from sealift_installer.service_state import ServiceState, project_state
 from sealift_installer.site import served_with, to_start
+from sealift_installer.smoke import LOGGED, SmokeResult, run_smoke
 from sealift_installer.stack import Starter, project_of, project_to_stop
 
 
@@ -39,18 +41,27 @@ class StartOptions:
     """How to start: `deep` reads image layers, `wait` is in seconds.
 
     `fallback`: when a new release does not come up, the one before is started again.
+    `smoke`: a release whose smoke tests fail has not come up.
     """
 
     deep: bool = False
     wait: int = DEFAULT_WAIT
     acceptance: Acceptance = NONE_ACCEPTED
     fallback: bool = True
+    smoke: bool = True
 
 
-def start(
-    host: Host, release: Release, trust: Trust, options: StartOptions
-) -> Tuple[Verdict, Tuple[ServiceState, ...]]:
-    """Audit, look at the host, then bring the stack up and wait for its health.
+@dataclass(frozen=True)
+class Started:
+    """A stack that came up: what was found on the host, its services, its answers."""
+
+    verdict: Verdict
+    states: Tuple[ServiceState, ...]
+    smoke: Tuple[SmokeResult, ...]
+
+
+def start(host: Host, release: Release, trust: Trust, options: StartOptions) -> Started:
+    """Audit, look at the host, bring the stack up, wait for its health, and ask it.
 
     Raises FellBackError when it did not come up and the release before serves again.
     """
@@ -74,6 +85,7 @@ def start(
         starter = Starter(host, compose, options.wait)
         try:
             states = starter.bring_up(release)
+            smoke = run_smoke(host, release) if options.smoke else ()
         except StartError as error:
             host.log("start-failed", manifest)
             if before is None:
@@ -82,7 +94,7 @@ def start(
         note_started(host.layout, manifest.name, release.name)
         served = served_with(host.layout, manifest)
         host.log("start", manifest, **accepted_fact(verdict), **served)
-        return verdict, states
+        return Started(verdict, states, smoke)
 
 
 def stop(host: Host, release: Release) -> None:
@@ -106,9 +118,14 @@ def last_audit(layout: Layout, manifest: Manifest) -> Optional[Dict[str, Any]]:
 
     An audit of the release before it says nothing about this one.
     """
-    entry = ledger.last_entry(layout, manifest.name, ("audit",))
-    same = (entry.get("version"), entry.get("serial")) == (
-        manifest.version,
-        manifest.serial,
-    )
-    return entry if same else None
+    return _last(layout, manifest, "audit")
+
+
+def last_smoke(layout: Layout, manifest: Manifest) -> Optional[Dict[str, Any]]:
+    """Return the ledger's last line about smoke tests of this release."""
+    return _last(layout, manifest, LOGGED)
+
+
+def _last(layout: Layout, manifest: Manifest, event: str) -> Optional[Dict[str, Any]]:
+    same = {"version": manifest.version, "serial": manifest.serial}
+    return ledger.last_entry(layout, manifest.name, (event,), **same) or None

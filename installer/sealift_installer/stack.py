@@ -15,10 +15,13 @@ from sealift_installer.containers import (
     remove_container,
     stop_container,
 )
-from sealift_installer.health import ServiceState, wait_healthy
+from sealift_installer.health import wait_healthy
 from sealift_installer.host import Host
+from sealift_installer.readiness import Readiness
 from sealift_installer.releases import STACK_FOLDER, Release
+from sealift_installer.service_state import ServiceState
 from sealift_installer.site import to_start, to_stop
+from sealift_installer.waiting import Waiting
 
 
 def project_of(release: Release) -> Project:
@@ -65,7 +68,16 @@ class Starter:
         self.host.report.step(
             f"waiting for {', '.join(services)} (up to {self.wait} s)"
         )
-        return wait_healthy(self.host.engine, project.name, services, self.wait)
+        engine, ready = self.host.engine, Readiness(self.host.engine, manifest.stack)
+        return wait_healthy(
+            engine,
+            project.name,
+            services,
+            self.wait,
+            progress=Waiting(engine, self.host.report.step, ready.said),
+            ready=ready,
+            said=ready.said,
+        )
 
     def _end_other_weights(self, release: Release) -> None:
         """Remove the stack's containers that have the weights of another release.

@@ -10,7 +10,7 @@ from sealift_manifests.names import project_name
 from sealift_installer import durable, releases
 from sealift_installer.beside import Beside, beside_needed
 from sealift_installer.compose import Compose
-from sealift_installer.health import is_there
+from sealift_installer.data_removal import data_of, remove_data, require_no_users
 from sealift_installer.host import Host
 from sealift_installer.ledger import SWEEP, TIDY, unfinished_installs
 from sealift_installer.leftovers import Leftovers, find_leftovers, sweep
@@ -22,17 +22,21 @@ from sealift_installer.removal import (
     require_unused,
     users,
 )
+from sealift_installer.service_state import is_there
 from sealift_installer.stack import project_to_stop
 from sealift_installer.standing import standing_of
 from sealift_installer.things import things_of
 
 
-def uninstall(host: Host, bundle: str) -> Removed:
+def uninstall(host: Host, bundle: str, *, with_data: bool = False) -> Removed:
     """Take the bundle's containers, volumes, images, trees and weights away.
 
-    Raises InUseError, before anything is touched, when containers of others use them.
+    Volumes of data stay, but `with_data`. Raises InUseError, before anything is
+    touched, when containers of others use what would go.
     """
     with host.locked():
+        if with_data and bundle not in releases.bundles_with_releases(host.layout):
+            return _uninstall_data(host, bundle)
         _require_installed(host, bundle)
         every = releases.all_releases(host.layout)
         gone = [release for release in every if release.manifest.name == bundle]
@@ -44,12 +48,25 @@ def uninstall(host: Host, bundle: str) -> Removed:
         others = [c for c in all_of_them if c.project != project_name(bundle)]
         for release in gone:
             require_unused(release, users(host.layout, release, going, others))
+        if with_data:
+            require_no_users(host, bundle)
         if found is not None:
             _stop(host, gone[-1])
         durable.remove_file(host.layout.current(bundle))
         removed = remove_releases(host, gone, kept, found, "uninstall")
+        if with_data and found is not None:
+            data = remove_data(host, bundle)
+            removed = replace(removed, data=data)
         swept = _sweep(host, find_leftovers(host.layout, needed, others))
         return replace(removed, freed=removed.freed + swept)
+
+
+def _uninstall_data(host: Host, bundle: str) -> Removed:
+    """Remove the data that an uninstall before this one has left."""
+    if not data_of(host, bundle):
+        _require_installed(host, bundle)
+    require_no_users(host, bundle)
+    return Removed((), (), (), 0, remove_data(host, bundle))
 
 
 def uninstall_release(host: Host, bundle: str, wanted: str) -> Removed:

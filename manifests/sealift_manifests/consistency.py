@@ -44,3 +44,9 @@ def check_consistent(
                 f"{model.listing_name} is not the list of model {model.name}",
                 hint=_RECOPY,
             )
+    for volume in manifest.volumes:
+        if sums.get(volume.listing_name) != digest_of(volume.listing):
+            raise ManifestError(
+                f"{volume.listing_name} is not the list of volume {volume.name}",
+                hint=_RECOPY,
+            )

@@ -15,11 +15,14 @@ from sealift_manifests.model_entries import ModelEntry
 from sealift_manifests.paths import is_label, is_note, is_version
 from sealift_manifests.records import require
 from sealift_manifests.settings import FEATURE as SETTINGS_FEATURE
+from sealift_manifests.smoke import FEATURE as SMOKE_FEATURE
 from sealift_manifests.stack_entries import StackEntry
+from sealift_manifests.volume_entries import FEATURE as VOLUMES_FEATURE
+from sealift_manifests.volume_entries import VolumeEntry
 
 FORMAT = 1
 BUNDLE_TYPE = "sealift-bundle"
-KNOWN_FEATURES: Tuple[str, ...] = (SETTINGS_FEATURE,)
+KNOWN_FEATURES: Tuple[str, ...] = (SETTINGS_FEATURE, SMOKE_FEATURE, VOLUMES_FEATURE)
 """Additions to format 1 that this reader understands, by name."""
 
 MAX_MANIFEST = 256 << 20
@@ -49,6 +52,7 @@ class Manifest:
     models: Tuple[ModelEntry, ...] = ()
     images: Tuple[ImageEntry, ...] = ()
     stack: Optional[StackEntry] = None
+    volumes: Tuple[VolumeEntry, ...] = ()
     features: Tuple[str, ...] = ()
     facts: Dict[str, Any] = field(default_factory=dict)
 
@@ -61,19 +65,32 @@ class Manifest:
         require(_CREATED.match(self.created), f"bad time {self.created!r}")
         datetime.strptime(self.created, "%Y-%m-%dT%H:%M:%SZ")
         require(is_note(self.builder), f"bad builder {self.builder!r}")
+        models = [m.name for m in self.models]
         for what, names in (
-            ("model", [m.name for m in self.models]),
+            ("model", models),
             ("image", [i.name for i in self.images]),
             ("image reference", [i.reference for i in self.images]),
+            # A mount names either: the two share their names.
+            ("volume", [v.name for v in self.volumes] + models),
         ):
             require(len(names) == len(set(names)), f"a {what} appears twice")
         for image in self.images:
             _check_image(image, self.platform)
         if self.stack:
             _check_services(self.stack, self)
-        has_settings = bool(self.stack and self.stack.leaves_open)
-        named = SETTINGS_FEATURE in self.features
-        require(has_settings == named, "settings and their feature go together")
+        self._check_features()
+
+    def _check_features(self) -> None:
+        # An older reader must say that it is too old, not that this is damaged.
+        stack = self.stack
+        used = {
+            SETTINGS_FEATURE: stack is not None and stack.leaves_open,
+            SMOKE_FEATURE: stack is not None and bool(stack.smoke),
+            VOLUMES_FEATURE: bool(self.volumes),
+        }
+        for name, is_used in used.items():
+            named = name in self.features
+            require(named == is_used, f"{name} and the feature of it go together")
 
     def contents(self) -> Iterator[Tuple[Digest, int, str]]:
         """Yield every file the packs must hold: digest, size, and what it is."""
@@ -86,6 +103,10 @@ class Manifest:
         if self.stack:
             for entry in self.stack.files:
                 yield entry.digest, entry.size, f"stack: {entry.path}"
+        for volume in self.volumes:
+            for item in volume.items:
+                if item.digest is not None:
+                    yield item.digest, item.size, f"volume {volume.name}: {item.path}"
 
 
 def _check_image(image: ImageEntry, platform: str) -> None:

@@ -25,6 +25,14 @@ def _volumes(bundle: str) -> str:
     return f"sealift.{bundle}."
 
 
+def data_volume_name(bundle: str, label: str) -> str:
+    """Return the name of the volume that holds a bundle's data under this label.
+
+    No version is in it: from its first install on, the data is the site's.
+    """
+    return f"sealift-data.{bundle}.{label}"
+
+
 def project_name(bundle: str) -> str:
     """Return the Compose project under which a bundle's stack runs."""
     return f"sealift-{bundle}"

@@ -19,6 +19,9 @@ from typing import Callable, Deque, Generator, Iterable, Iterator, TypeVar, Unio
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+_MOST = 32
+"""Threads that hash faster than any disk reads; each has memory of up to a chunk."""
+
 Memory = Union[bytearray, mmap.mmap]
 """What can be filled in place, also every second byte at once."""
 
@@ -37,9 +40,10 @@ def ordered_map(
     """Yield `work(item)` in the order of the items, computed by a pool of threads.
 
     At most two items more than there are workers are in flight. An exception in
-    `work` comes out at its item's turn. `workers` is the number of cores when 0.
+    `work` comes out at its item's turn. `workers` is the number of cores when 0, but
+    no more than 32.
     """
-    count = workers or core_count()
+    count = workers or min(core_count(), _MOST)
     waiting: Deque[Future[Result]] = deque()
     with ThreadPoolExecutor(max_workers=count) as pool:
         try:

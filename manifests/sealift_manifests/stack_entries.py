@@ -10,6 +10,7 @@ from sealift_manifests.model_entries import FileEntry
 from sealift_manifests.paths import check_inner_paths
 from sealift_manifests.records import require
 from sealift_manifests.settings import Secret, Setting, check_names
+from sealift_manifests.smoke import SmokeTest
 
 _SERVICE = re.compile(r"[A-Za-z0-9._-]{1,255}\Z")
 
@@ -36,6 +37,7 @@ class StackEntry:
     facts: Dict[str, Any] = field(default_factory=dict)
     settings: Tuple[Setting, ...] = ()
     secrets: Tuple[Secret, ...] = ()
+    smoke: Tuple[SmokeTest, ...] = ()
 
     def __post_init__(self) -> None:
         check_inner_paths(file.path for file in self.files)
@@ -45,6 +47,10 @@ class StackEntry:
         )
         names = {service.name for service in self.services}
         require(len(names) == len(self.services), "a service appears twice")
+        tests = {test.name for test in self.smoke}
+        require(len(tests) == len(self.smoke), "a smoke test appears twice")
+        for test in self.smoke:
+            require(test.service in names, f"smoke test {test.name}: unknown service")
         check_names(self.settings, self.secrets)
 
     @property

@@ -8,6 +8,7 @@ on a busy machine look at the CPU time, which other programs disturb less.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import subprocess
 import sys
@@ -57,10 +58,23 @@ def main(words: Sequence[str] | None = None) -> int:
     about = facts(settings) | {"command": f"scripts/bench {' '.join(_words(words))}"}
     if args.quick:
         about["inputs"] = "tiny (--quick): starting outweighs all; verdicts say nothing"
+    with settings.work.with_name("lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _say(
+                f"another benchmark is at work in {settings.work}; name another --work"
+            )
+            return 1
+        return _measure(args.what or list(SUITES), settings, about)
+
+
+def _measure(names: Sequence[str], settings: Settings, about: dict[str, str]) -> int:
+    """Run suites, keep raw numbers after each result, print all tables at the end."""
     results: list[Result] = []
-    raw = args.keep / time.strftime("%Y%m%d-%H%M%S.json", time.gmtime())
+    raw = settings.keep / time.strftime("%Y%m%d-%H%M%S.json", time.gmtime())
     code = 0
-    for name in args.what or SUITES:
+    for name in names:
         begun = time.monotonic()
         try:
             for result in SUITES[name](settings):

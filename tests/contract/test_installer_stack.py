@@ -1,12 +1,14 @@
 """The stack on a real engine: started by a real Compose, watched, taken down."""
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
 from engines import SHELL, an_image, busybox_layer, loader, unique
 from sealift_installer.compose import Compose, Project
-from sealift_installer.health import project_state, wait_healthy
+from sealift_installer.health import wait_healthy
+from sealift_installer.service_state import project_state
 from sealift_manifests.errors import ImageLoadError, StartError
 
 pytestmark = pytest.mark.docker
@@ -151,3 +153,22 @@ def test_a_service_that_is_late_or_not_there_is_told_after_the_time_given(host, 
     assert "service gateway has no container" in message
     assert "service server is starting" in message
     assert "| loading" in message
+
+
+def test_a_port_that_is_taken_is_told_with_its_number_and_what_to_do(host, stack):
+    engine, _ = host
+    reference, write = stack
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        published = [f"127.0.0.1:{port}:80"]
+        project = write(server=a_service("exit 0", ports=published))
+        value = json.loads(Path(project.file).read_text())
+        del value["services"]["server"]["network_mode"]
+        Path(project.file).write_text(json.dumps(value))
+
+        with pytest.raises(StartError) as caught:
+            Compose.find(engine).up(project, [reference])
+
+    assert f"known cause, port-taken: port {port} of this host" in caught.value.message
+    assert f"ss -ltnp 'sport = :{port}'" in caught.value.hint
+    assert caught.value.facts["causes"][0]["slug"] == "port-taken"

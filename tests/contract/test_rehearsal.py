@@ -27,7 +27,7 @@ def spec(engine: hosts.Engine, tmp_path: Path) -> Iterator[Callable[..., Path]]:
     """Return what writes the spec of one service that runs this shell script."""
     name = unique("reh")
 
-    def written(script: str, site: Any = None, **service: object) -> Path:
+    def written(script: str, more: Any = None, **service: object) -> Path:
         """Return a spec; its image is in the engine until it is built."""
         layer = tmp_path / "layer.tar"
         layer.write_bytes(busybox_layer())
@@ -37,9 +37,8 @@ def spec(engine: hosts.Engine, tmp_path: Path) -> Iterator[Callable[..., Path]]:
         stack = {"services": {"server": held}}
         making.write_files(tmp_path, {"compose.yaml": json.dumps(stack)})
         images = {"s": {"engine": f"{name}/s:1"}}
-        more = {} if site is None else site
         return making.a_spec(
-            tmp_path, name, images=images, stack="compose.yaml", **more
+            tmp_path, name, images=images, stack="compose.yaml", **(more or {})
         )
 
     try:
@@ -52,8 +51,8 @@ def spec(engine: hosts.Engine, tmp_path: Path) -> Iterator[Callable[..., Path]]:
 def bundle(spec, engine: hosts.Engine, key: Key, tmp_path: Path) -> Callable[..., Path]:
     """Return what builds a bundle of one service that runs this shell script."""
 
-    def built(script: str, **service: object) -> Path:
-        path = making.build(spec(script, **service), key, tmp_path / "out")
+    def built(script: str, more: Any = None, **service: object) -> Path:
+        path = making.build(spec(script, more, **service), key, tmp_path / "out")
         engine.run("rmi", f"{path.name.rpartition('-')[0]}/s:1")
         return path
 
@@ -75,6 +74,11 @@ def rules() -> str:
 
 
 QUIET = "exec /bin/busybox sleep 600"
+SERVING = (
+    "/bin/busybox mkdir /www; echo Rome >/www/health; "
+    "exec /bin/busybox httpd -f -p 8080 -h /www"
+)
+ASKED = {"name": "up", "service": "server", "port": 8080, "path": "/health"}
 CURIOUS = f"""\
 /bin/busybox nc -w 20 {OUTSIDE} 8443 &
 /bin/busybox nslookup models.example &
@@ -83,14 +87,30 @@ CURIOUS = f"""\
 
 
 def test_a_stack_that_keeps_to_itself_passes_and_leaves_nothing(bundle, key, engine):
-    path, before = bundle(QUIET), rules()
+    path, before = bundle(SERVING, [ASKED]), rules()
 
     done = rehearse(path, key, "--strict")
 
     done.expect(0, "nobody tried to reach outside", "server: running")
+    done.expect(0, "smoke up: good, first byte after")
     name = path.name.rpartition("-")[0]
     assert not any(making.in_engine(engine, name).values())
     assert rules() == before
+
+
+def test_data_is_rehearsed_with_a_copy_that_goes_again(bundle, key, engine, tmp_path):
+    making.write_files(tmp_path / "data", {"seed": "x"})
+    script = f"/bin/busybox test -f /data/seed && /bin/busybox touch /data/new; {QUIET}"
+    data = {"volumes": {"store": {"path": str(tmp_path / "data")}}}
+    path = bundle(script, data, volumes=["store:/data"])
+
+    rehearse(path, key, "--strict").expect(0, "server: running")
+
+    name = path.name.rpartition("-")[0]
+    assert not any(making.in_engine(engine, name).values())
+    # Where the bundle is installed its data is real: it is not rehearsed on.
+    engine.run("volume", "create", f"sealift-data.{name}.store")
+    rehearse(path, key).expect(44, f"volume sealift-data.{name}.store")
 
 
 def test_a_rehearsal_plays_a_site_with_its_settings_and_made_up_secrets(bundle, key):
@@ -101,7 +121,7 @@ def test_a_rehearsal_plays_a_site_with_its_settings_and_made_up_secrets(bundle, 
     look = "/bin/busybox cat /run/secrets/made /run/secrets/brought"
     path = bundle(
         f'[ "$$WORD$$N" = yes1 ] && {look} && {QUIET}',
-        site=site,
+        site,
         environment={"WORD": "${WORD}", "N": "${N}"},
         secrets=["made", "brought"],
     )
@@ -167,6 +187,16 @@ def test_nothing_gets_out_while_it_is_rehearsed(bundle, key, engine, outside):
     assert [each["target"] for each in told.facts["attempts"]] == [OUTSIDE]
     assert not was_called
     assert outside.exists(), "without a wall he is called, so the test can fail"
+
+
+def test_a_wrong_answer_fails_a_rehearsal_as_it_would_a_start(bundle, key, engine):
+    path = bundle(SERVING, [{**ASKED, "expect": {"contains": "Paris"}}])
+
+    failed = rehearse(path, key)
+
+    failed.expect(48, "`start` fails as it would on the host", "expected 'Paris'")
+    name = path.name.rpartition("-")[0]
+    assert not any(making.in_engine(engine, name).values())
 
 
 def test_a_stack_that_does_not_start_is_told_and_taken_down(bundle, key, engine):

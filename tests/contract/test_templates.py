@@ -166,6 +166,14 @@ def test_a_template_that_is_not_there_and_a_wrong_name_are_refused(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_template_asks_each_server_something(template, folder):
+    spec = load_spec(folder / "sealift.yaml")
+    asked = {smoke.service for smoke in spec.smoke}
+
+    assert asked == set(compose_of(folder)["services"]) - {"audit"}
+    assert any("Paris" in str(s.expect) or "paris" in str(s.expect) for s in spec.smoke)
+
+
 # The same stacks with stand-ins
 
 
@@ -198,7 +206,8 @@ def serve(
         port = hosts.free_port()
         given = ("--set", f"PORT={port}")
         host.run("install", bundle, "--key", key.public, *given).expect(0)
-        host.run("start", "--wait", "60").expect(0, f"{name} is up")
+        started = host.run("start", "--wait", "60").expect(0, f"{name} is up")
+        assert started.out.count("smoke ") > 1
         return Served(host, port)
 
     try:
@@ -251,6 +260,7 @@ def _with_stand_ins(folder: Path, engine: hosts.Engine, name: str) -> Path:
         images=spec["images"],
         stack=spec["stack"],
         settings={k: v for k, v in spec["settings"].items() if f"${{{k}:" in left},
+        smoke=spec["smoke"],
     )
 
 

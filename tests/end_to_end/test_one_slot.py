@@ -13,6 +13,7 @@ from engines import unique
 from making import NO_ENGINE, PYZ, Host, Key, flip
 from one_slot import ASKED, Slot, at_a_terminal, on_sticks
 from registries import make_image, make_layer, running_registry
+from sealift_manifests.names import data_volume_name
 
 MIB = 1 << 20
 FILES = {
@@ -209,5 +210,34 @@ def test_an_image_on_several_sticks_needs_somebody_to_change_them(
             host.run("install", *args).expect(15, "from a terminal")
         together = [*sticks, "--key", key.public]
         host.run("install", *together).expect(0, "0 B of weights")
+    finally:
+        making.clear_engine(engine, name)
+
+
+def test_data_on_several_sticks_is_poured_from_each_in_turn(
+    engine, key, slot, tmp_path
+):
+    name = unique("slots")
+    making.write_files(tmp_path, {f"data/{n}": making.noise(n, 8 * MIB) for n in "abc"})
+    spec = making.a_spec(tmp_path, name, volumes={"store": {"path": "data"}})
+    bundle = making.build(spec, key, tmp_path / "out", "--part-size", "9MiB")
+    first, *others = on_sticks(bundle, tmp_path / "sticks")
+    (tmp_path / "host").mkdir()
+    host = Host(tmp_path / "host", bundle / PYZ, engine=str(engine.socket))
+    slot.insert(first)
+    try:
+        with at_a_terminal(host, slot, "--key", key.public) as terminal:
+            for stick in others:
+                terminal.wait_for(ASKED)
+                slot.insert(stick)
+                terminal.type("")
+            assert terminal.end() == 0, terminal.said
+
+        volume = data_volume_name(name, "store")
+        words = ("volume", "inspect", "-f", "{{.Mountpoint}}", volume)
+        place = Path(engine.text(*words))
+        for letter in "abc":
+            data = (place / letter).read_bytes()
+            assert data == making.noise(letter, 8 * MIB)
     finally:
         making.clear_engine(engine, name)

@@ -273,6 +273,13 @@ HOST = (
         replace(GOOD, disk=DiskNeeds()),
         "disk-unknown",
     ),
+    Row(
+        "docker load",
+        "volumes of data lie with the engine",
+        room(14, 21),
+        replace(GOOD, disk=replace(GOOD.disk, data_size=2 << 30)),
+        "disk-full",
+    ),
     Row("docker load", "one archive at a time", room(23, 21), TWO_IMAGES, ""),
     Row("docker load", "two images", room(22, 21), TWO_IMAGES, "disk-full"),
     Row(

@@ -35,6 +35,7 @@ from sealift_manifests.model_entries import (
 )
 from sealift_manifests.paths import check_inner_path, check_inner_paths
 from sealift_manifests.settings import Secret, Setting
+from sealift_manifests.smoke import SmokeTest
 from sealift_manifests.stack_entries import Service, StackEntry
 from sealift_manifests.trees import layout_tree
 
@@ -136,8 +137,17 @@ def manifests(draw: Any) -> Manifest:
         held = draw(path_sets)
         files = tuple(FileEntry(path, draw(sizes), draw(digests)) for path in held)
         service = Service("web", image_names[0], tuple(model_names))
+        asked = st.builds(
+            SmokeTest, labels, st.just("web"), st.integers(1, 65535), st.just("/x")
+        )
+        smoke = draw(st.lists(asked, max_size=2, unique_by=lambda test: test.name))
         settings, secrets = draw(sites)
-        stack = StackEntry(held[0], files, (service,), {}, settings, secrets)
+        stack = StackEntry(
+            *(held[0], files, (service,)),
+            settings=settings,
+            secrets=secrets,
+            smoke=tuple(smoke),
+        )
     return Manifest(
         format=1,
         type=BUNDLE_TYPE,
@@ -150,7 +160,10 @@ def manifests(draw: Any) -> Manifest:
         models=tuple(draw(models(name)) for name in model_names),
         images=tuple(draw(images(name, platform)) for name in image_names),
         stack=stack,
-        features=("settings",) if stack and stack.leaves_open else (),
+        features=(
+            *(("settings",) if stack and stack.leaves_open else ()),
+            *(("smoke",) if stack and stack.smoke else ()),
+        ),
         facts=draw(facts),
     )
 

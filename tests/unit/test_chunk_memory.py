@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from sealift_bundler.encode import encode
+from sealift_manifests import parallel
 from sealift_manifests.codecs import RAW, SHUFFLE_ZSTD, ZSTD, decode
 from sealift_manifests.errors import PayloadError
 from sealift_manifests.media import MediaFile
@@ -94,3 +96,17 @@ def test_no_more_is_in_flight_than_two_items_beyond_the_workers():
         assert len(given) <= result + 3 + 2
 
     assert given == list(range(50))
+
+
+def test_a_host_with_very_many_cores_takes_no_more_memory(monkeypatch):
+    sizes: list[int] = []
+
+    def pool(max_workers: int) -> ThreadPoolExecutor:
+        sizes.append(max_workers)
+        return ThreadPoolExecutor(max_workers)
+
+    monkeypatch.setattr(parallel, "core_count", lambda: 500)
+    monkeypatch.setattr(parallel, "ThreadPoolExecutor", pool)
+
+    assert list(ordered_map(lambda number: number, range(9))) == list(range(9))
+    assert sizes == [32]

@@ -118,6 +118,51 @@ def test_models_become_external_read_only_volumes_that_nothing_is_copied_into(re
     }
 
 
+def test_data_becomes_an_external_volume_that_services_may_write_to(tmp_path):
+    text = """
+services:
+  db:
+    image: server
+    volumes:
+      - store:/data
+      - {type: volume, source: store, target: /again, volume: {subpath: a}}
+      - store:/read:ro
+      - {type: volume, source: store, target: /too, read_only: true}
+volumes:
+  store: {external: true}
+"""
+    path = tmp_path / "stack.yml"
+    path.write_text(text)
+    stack = parse_stack(path, REFERENCES, MODELS, data=["store", "unused"])
+    names = {**VOLUMES, "store": "sealift-data.acme.store", "unused": "x"}
+
+    value = yaml.safe_load(render_stack(stack, "acme 1", LOADED, names).compose)
+
+    mounts = value["services"]["db"]["volumes"]
+    assert [mount.get("read_only", False) for mount in mounts] == [
+        *(False, False, True, True)
+    ]
+    assert all(mount["volume"]["nocopy"] for mount in mounts)
+    assert mounts[1]["volume"]["subpath"] == "a"
+    assert value["volumes"] == {
+        "store": {"external": True, "name": "sealift-data.acme.store"}
+    }
+
+
+def test_settings_of_a_volume_that_is_carried_are_a_fault(tmp_path):
+    path = tmp_path / "stack.yml"
+    path.write_text(
+        "services: {db: {image: server, volumes: ['stroe:/data']}}\n"
+        "volumes: {store: {driver: local}}\n"
+    )
+
+    with pytest.raises(SpecError) as caught:
+        parse_stack(path, REFERENCES, MODELS, data=["store"])
+
+    assert "is a volume of the spec; leave its settings out" in caught.value.message
+    assert "did you mean store?" in caught.value.message
+
+
 def test_services_say_which_image_and_models_they_use(render):
     assert render(WHOLE).services == (
         Service("llm", "server", ("chat",)),

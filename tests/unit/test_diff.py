@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import pytest
 from sealift_bundler.commands.diff import describe
@@ -22,6 +23,7 @@ from sealift_manifests.receipt import (
     HeldRelease,
     Receipt,
 )
+from sealift_manifests.volume_entries import VolumeEntry, VolumeItem, VolumeSource
 
 CHUNK = 100
 GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
@@ -93,6 +95,38 @@ def test_only_chunks_that_the_old_side_lacks_are_counted_and_each_once():
         ("z", "added"): (200, 0),
     }
     assert (model.kind, model.kept, model.size, model.new) == ("changed", 0, 700, 100)
+
+
+def a_volume(uid: int, **files: str) -> VolumeEntry:
+    items = [VolumeItem(".", "directory", uid=uid)]
+    for path, chunks in sorted(files.items()):
+        items.append(
+            VolumeItem(path, "file", size=CHUNK * len(chunks), digest=d(chunks))
+        )
+    return VolumeEntry("store", VolumeSource("path"), tuple(items))
+
+
+@pytest.mark.parametrize(
+    ("volume", "kind", "files"),
+    [
+        (a_volume(0, x="ab", y="c"), None, {}),
+        (a_volume(1, x="ab", y="c"), "changed", {}),
+        (a_volume(0, x="ad"), "changed", {"x": "changed", "y": "removed"}),
+    ],
+    ids=["same", "owner", "files"],
+)
+def test_data_is_carried_whole_whatever_of_it_changed(volume, kind, files):
+    old = replace(a_side({}), volumes={"store": a_volume(0, x="ab", y="c")})
+    new = replace(a_side({}), volumes={"store": volume})
+
+    found = compare(old, new)
+
+    assert found.new == volume.size
+    assert [change.kind for change in found.volumes] == ([kind] if kind else [])
+    told = {f.path: f.kind for change in found.volumes for f in change.files}
+    assert told == files
+    if kind:
+        assert "  volume     store changed" in "\n".join(describe(found))
 
 
 def test_of_an_image_only_new_layers_are_counted():

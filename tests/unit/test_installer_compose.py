@@ -9,11 +9,12 @@ import pytest
 from sealift_installer import compose as compose_module
 from sealift_installer.compose import Compose, Project
 from sealift_installer.engine import Engine, printable
-from sealift_installer.health import ServiceState, _Watch
+from sealift_installer.health import _Watch
 from sealift_installer.host import Host
 from sealift_installer.install import require_compose
 from sealift_installer.layout import Layout
 from sealift_installer.report import Report
+from sealift_installer.service_state import ServiceState
 from sealift_manifests.errors import EngineError, PreflightError, StartError
 
 ENGINE = Engine("/nowhere/engine.sock")
@@ -201,6 +202,18 @@ def test_without_a_health_check_a_service_is_up_after_running_steadily():
     assert not watch.is_up("vllm")
 
     clock.now = 5.0
+    assert watch.is_up("vllm")
+
+
+def test_a_service_that_is_known_to_say_when_it_is_ready_is_up_when_it_does():
+    clock, ready = Clock(), [False]
+    watch = _Watch(clock, lambda state: ready[0])
+
+    watch.see((a_state(),))
+    clock.now = 900.0
+    assert not watch.is_up("vllm")
+
+    ready[0] = True
     assert watch.is_up("vllm")
 
 

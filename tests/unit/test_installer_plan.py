@@ -8,6 +8,7 @@ from pathlib import Path
 from sealift_installer.plan import HostState, plan_install
 from sealift_manifests.index import parse_index
 from sealift_manifests.model import parse_manifest
+from sealift_manifests.volume_entries import VolumeEntry, VolumeItem, VolumeSource
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden/bundle-v1"
 MANIFEST = parse_manifest((GOLDEN / "manifest.json").read_bytes())
@@ -49,6 +50,20 @@ def test_an_empty_host_gets_everything():
 
 def test_a_host_that_has_everything_gets_nothing():
     assert plan_install(MANIFEST, DONE).is_empty
+
+
+def test_data_that_is_there_stays_and_what_is_not_is_filled():
+    root = VolumeItem(".", "directory")
+    volumes = [VolumeEntry(n, VolumeSource("path"), (root,)) for n in ("one", "two")]
+    features = ("volumes",)
+    manifest = replace(MANIFEST, volumes=tuple(volumes), features=features)
+
+    plan = plan_install(manifest, replace(DONE, data=frozenset({"one"})))
+
+    assert plan.data == (volumes[1],)
+    assert not plan.is_empty
+    everything = replace(DONE, data=frozenset({"one", "two"}))
+    assert plan_install(manifest, everything).is_empty
 
 
 def test_whatever_alone_is_missing_is_brought():

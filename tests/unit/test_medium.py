@@ -113,7 +113,7 @@ def test_a_pack_too_long_for_every_medium_is_told_before_it_is_written(
 def test_a_medium_that_is_fuller_than_it_says_is_named_with_what_is_missing(
     copying, slots, monkeypatch
 ):
-    place = slots.memory("usb", "14m")
+    place = slots.memory("usb", "15m")
 
     with monkeypatch.context() as patch, pytest.raises(OutputError) as caught:
         patch.setattr(MediumFolder, "room", lambda _self: (1 << 40, 4096))

@@ -65,6 +65,8 @@ def describe(found: Difference) -> Iterator[str]:
         yield from _model(model)
     for image in found.images:
         yield from _image(image)
+    for volume in found.volumes:
+        yield from _model(volume, "volume")
     for file in found.stack:
         yield f"  stack      {file.kind} {file.path}"
     yield from (f"  no need    {line}" for line in found.needs_removed)
@@ -78,9 +80,9 @@ def describe(found: Difference) -> Iterator[str]:
         )
 
 
-def _model(model: ModelChange) -> Iterator[str]:
+def _model(model: ModelChange, what: str = "model") -> Iterator[str]:
     yield (
-        f"  model      {model.name} {model.kind}: {counted(model.kept, 'file')} as "
+        f"  {what:<10} {model.name} {model.kind}: {counted(model.kept, 'file')} as "
         f"before, {human(model.new)} new of {human(model.size)}"
     )
     yield from (f"    {_file(file)}" for file in model.files)

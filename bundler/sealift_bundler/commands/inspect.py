@@ -20,6 +20,7 @@ from sealift_manifests.preflight.newest import (
 )
 from sealift_manifests.preflight.notes import needs_of
 from sealift_manifests.sizes import counted, human
+from sealift_manifests.stack_entries import StackEntry
 from sealift_manifests.trust import Trust
 
 from sealift_bundler.commands.options import on_bundle, print_json
@@ -102,11 +103,9 @@ def _contents(manifest: Manifest) -> Iterator[str]:
             f"{counted(len(image.layers), 'layer')}, {human(image.size)}, "
             f"from {image.source.reference}"
         )
+    yield from _volume_lines(manifest)
     if manifest.stack:
-        for service in manifest.stack.services:
-            models = ", ".join(service.models) or "no models"
-            yield (f"  service    {service.name}: image {service.image}, {models}")
-        yield from (f"  site       {line}" for line in site_lines(manifest.stack))
+        yield from _stack_lines(manifest.stack)
 
 
 def _evidence(bundle: Bundle) -> Evidence | None:
@@ -121,6 +120,24 @@ def _rehearsal_lines(evidence: Evidence | None) -> list[str]:
         return []
     seen = [f"             {each}" for each in evidence.attempts]
     return [f"  rehearsed  {evidence}", *seen]
+
+
+def _volume_lines(manifest: Manifest) -> Iterator[str]:
+    for volume in manifest.volumes:
+        origin = volume.source.volume or "a directory"
+        yield (
+            f"  volume     {volume.name}: {counted(len(volume.files), 'file')}, "
+            f"{human(volume.size)}, {volume.digest.short}, from {origin}"
+        )
+
+
+def _stack_lines(stack: StackEntry) -> Iterator[str]:
+    for service in stack.services:
+        models = ", ".join(service.models) or "no models"
+        yield f"  service    {service.name}: image {service.image}, {models}"
+    for test in stack.smoke:
+        yield f"  smoke      {test.name}: {test.request}, within {test.within} s"
+    yield from (f"  site       {line}" for line in site_lines(stack))
 
 
 def _tables(bundle: Bundle) -> ChosenTables:

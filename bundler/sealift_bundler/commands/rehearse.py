@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import typer
 from sealift_manifests.bundle import open_bundle
@@ -66,6 +67,7 @@ def run(  # long: one parameter for each option
     if as_json:
         print_json(
             services=dict(done.services),
+            smoke=[dict(each) for each in done.smoke],
             attempts=[vars(each) for each in done.attempts],
             seconds=round(done.seconds, 1),
         )
@@ -77,12 +79,20 @@ def run(  # long: one parameter for each option
 def describe(done: Rehearsed) -> str:
     """Return what came of it, for people."""
     lines = [f"  {name}: {state}" for name, state in sorted(done.services.items())]
+    lines += [f"  {_answered(each)}" for each in done.smoke]
     if done.attempts:
         lines.append("  tried to reach outside:")
         lines += [f"    {each}" for each in done.attempts]
     else:
         lines.append("  nobody tried to reach outside")
     return "\n".join([f"rehearsed for {done.seconds:.0f} s, and taken down", *lines])
+
+
+def _answered(smoke: Mapping[str, Any]) -> str:
+    return (
+        f"smoke {smoke['name']}: good, first byte after {smoke['first_byte_s']:.2f} s, "
+        f"all of it after {smoke['seconds']:.2f} s"
+    )
 
 
 def _options(name: str, values: Iterable[object]) -> list[str]:

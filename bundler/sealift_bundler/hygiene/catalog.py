@@ -15,7 +15,8 @@ _ROWS = (
     (
         "image-no-healthcheck",
         "warn",
-        "a health check: without one `start` cannot tell loading from serving",
+        "a health check: without one `start` can tell loading from serving only of "
+        "servers that it knows",
         "Write HEALTHCHECK into the Dockerfile or healthcheck: into the service, with "
         "a start period that the loading of the model fits into.",
     ),

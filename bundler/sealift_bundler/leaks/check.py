@@ -51,6 +51,16 @@ def check_model(name: str, files: Iterable[ModelFile], allowed: Sequence[str]) -
     )
 
 
+def check_volume(name: str, found: Iterable[Leak], allowed: Sequence[str]) -> None:
+    """Raise SourceContentError for secrets that were found in a volume of data."""
+    _refuse(
+        f"volume {name}",
+        [str(leak) for leak in _not_allowed(found, allowed)],
+        "A bundle is signed and not encrypted. Remove it from the data, then replace "
+        "the secret.",
+    )
+
+
 def check_stack(files: Mapping[str, bytes]) -> None:
     """Raise SourceContentError for secrets in the stack's files, by their paths."""
     found = {leak for path, data in files.items() for leak in leaks_in(path, data)}

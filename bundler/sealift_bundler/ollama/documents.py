@@ -13,8 +13,10 @@ from sealift_bundler.registry.documents import Descriptor, read_descriptors
 
 from .names import OllamaName
 
-_KIND = "application/vnd.ollama.image."
-_WEIGHTS = (f"{_KIND}model", f"{_KIND}tensor")
+KIND = "application/vnd.ollama.image."
+"""How the kinds of layers begin."""
+
+_WEIGHTS = (f"{KIND}model", f"{KIND}tensor")
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def _faults(model: OllamaModel) -> Iterator[str]:
     if model.config.media_type not in CONFIG_TYPES:
         yield f"its config has the unknown kind {model.config.media_type[:80]!r}"
     for layer in model.layers:
-        if not layer.media_type.startswith(_KIND):
+        if not layer.media_type.startswith(KIND):
             yield f"it has a layer of the unknown kind {layer.media_type[:80]!r}"
     if not model.weights:
         yield "it has no weights; models that are served elsewhere have none"

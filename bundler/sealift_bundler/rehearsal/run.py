@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import yaml
 from sealift_manifests.bundle import INSTALLER_NAME, Bundle
 from sealift_manifests.errors import BusyError, RehearsalError, SpecError
-from sealift_manifests.names import project_name, volume_name
+from sealift_manifests.names import data_volume_name, project_name, volume_name
 
 from sealift_bundler.engine.client import open_engine
 from sealift_bundler.report import Report
@@ -54,9 +54,12 @@ def rehearse(request: RehearsalRequest, bundle: Bundle, report: Report) -> Rehea
     installer = request.scratch / INSTALLER_NAME
     installer.write_bytes(bundle.document(INSTALLER_NAME))
     run = _Installer(installer, request, report)
+    name = bundle.manifest.name
+    # An installer that knows no volumes does not know the option.
+    data = [f"--volumes={name}"] if bundle.manifest.volumes else []
     with open_engine() as client:
         _check_free(client, bundle)
-        with walled_in() as watch, _taken_down(run, bundle.manifest.name):
+        with walled_in() as watch, _taken_down(run, name, *data):
             _install(run, request, bundle)
             return _look_on(run, request, bundle, client, watch)
 
@@ -76,7 +79,7 @@ def _look_on(
 ) -> Rehearsed:
     name, options = bundle.manifest.name, request.options
     began = time.monotonic()
-    run("start", name, "--wait", str(options.wait), *_accepted(request))
+    started = run("start", name, "--wait", str(options.wait), *_accepted(request))
     run.report.step(f"all is up; looking on for {options.watch} s")
     until = time.monotonic() + options.watch
     addresses = _addresses(client, project_name(name))
@@ -87,6 +90,7 @@ def _look_on(
         services=run("status", name)["bundles"][0]["services"],
         attempts=tuple(_seen(watch, addresses)),
         seconds=time.monotonic() - began,
+        smoke=tuple(started.get("smoke", ())),
         engine=str(client.version()["Version"]),
     )
 
@@ -143,17 +147,17 @@ def _bring_secrets(run: Callable[..., Any], scratch: Path, bundle: Bundle) -> No
 
 
 @contextmanager
-def _taken_down(run: Callable[..., Any], name: str) -> Iterator[None]:
+def _taken_down(run: Callable[..., Any], *words: str) -> Iterator[None]:
     try:
         yield
     except BaseException as failed:
         try:
-            run("uninstall", name, "--yes")
+            run("uninstall", *words, "--yes")
         except RehearsalError:
             # Nothing was installed yet, or the first failure says it better.
             raise failed from None
         raise
-    run("uninstall", name, "--yes")
+    run("uninstall", *words, "--yes")
 
 
 def require_stack(name: str, stack: T | None) -> T:
@@ -195,8 +199,9 @@ def _check_free(client: docker.DockerClient, bundle: Bundle) -> None:
         )
     ]
     volumes = {each.name for each in client.volumes.list()}
-    for model in manifest.models:
-        name = volume_name(manifest.name, model.name, model.tree)
+    names = [volume_name(manifest.name, m.name, m.tree) for m in manifest.models]
+    names += [data_volume_name(manifest.name, v.name) for v in manifest.volumes]
+    for name in names:
         found += [f"volume {name}"] if name in volumes else []
     tags = {tag for image in client.images.list() for tag in image.tags}
     for image in manifest.images:

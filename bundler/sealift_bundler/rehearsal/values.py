@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sealift_manifests import records, strictjson
 from sealift_manifests.digests import Digest
@@ -44,12 +45,16 @@ class Seen:
 
 @dataclass(frozen=True)
 class Rehearsed:
-    """What came of it: the services' states, and who tried to reach outside."""
+    """What came of it: the services' states, how they answered, who tried to get out.
+
+    `smoke` are the installer's facts about each smoke test.
+    """
 
     services: Mapping[str, str]
     attempts: tuple[Seen, ...]
     seconds: float
     engine: str
+    smoke: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -140,6 +140,11 @@ def add_start_options(parser: ArgumentParser) -> None:
         help="leave a new release that does not come up as it is, instead of starting "
         "the one that served before",
     )
+    parser.add_argument(
+        "--no-smoke",
+        action="store_true",
+        help="ask the services nothing once they are healthy",
+    )
 
 
 def add_output(parser: ArgumentParser) -> None:

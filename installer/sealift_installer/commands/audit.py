@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import Any, Dict
 
-from sealift_manifests.sizes import human
+from sealift_manifests.sizes import counted, human
 
 from sealift_installer.audit import AuditResult, audit
 from sealift_installer.commands import (
@@ -51,6 +51,9 @@ def summary(result: AuditResult) -> str:
     if result.images:
         how = "layers read back and hashed" if result.deep else "identity checked"
         text += f", {result.images} images ({how})"
+    data = len(result.manifest.volumes)
+    if data:
+        text += f", {counted(data, 'volume')} of data there (the site's: not compared)"
     return text
 
 
@@ -63,4 +66,5 @@ def facts(result: AuditResult) -> Dict[str, Any]:
         "size": result.size,
         "images": result.images,
         "layers_hashed": result.deep,
+        "data_volumes": len(result.manifest.volumes),
     }

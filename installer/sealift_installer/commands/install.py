@@ -7,6 +7,7 @@ from argparse import ArgumentParser, Namespace
 from typing import Iterator, Sequence
 
 from sealift_manifests.bundle import Bundle
+from sealift_manifests.names import data_volume_name
 from sealift_manifests.preflight.words import acceptance_of
 from sealift_manifests.sizes import counted, human
 
@@ -23,6 +24,7 @@ from sealift_installer.commands import (
 from sealift_installer.gpu_check import GpuAnswer, check_gpus
 from sealift_installer.host import Host
 from sealift_installer.install import Installed, InstallOptions, install
+from sealift_installer.plan import InstallPlan
 from sealift_installer.site import given_pairs, site_needs
 from sealift_installer.site_changes import new_settings
 
@@ -47,6 +49,14 @@ def configure(parser: ArgumentParser) -> None:
         "take what is in, then ask for the next",
     )
     parser.add_argument(
+        "--restore-volume",
+        action="append",
+        default=[],
+        metavar="LABEL",
+        help="replace what this volume of data holds with the bundle's; what it held "
+        "is kept under another name (repeatable)",
+    )
+    parser.add_argument(
         "--allow-downgrade",
         metavar="REASON",
         help="accept a lower serial than this host has had; the reason is logged",
@@ -60,9 +70,9 @@ def run(args: Namespace, host: Host) -> Result:
         # Bytes that are no text in this terminal's encoding could not be read back.
         reason = os.fsencode(reason).decode("utf-8", "backslashreplace")
     taken = acceptance_of(args.accept)
-    given = given_pairs(args.set)
+    given, restore = given_pairs(args.set), frozenset(args.restore_volume)
     options = InstallOptions(
-        named_keys(args), args.repair, reason, taken, args.swap, given
+        named_keys(args), args.repair, reason, taken, args.swap, given, restore
     )
     done = install(host, places_of(args), options)
     manifest, plan = done.bundle.manifest, done.plan
@@ -77,6 +87,7 @@ def run(args: Namespace, host: Host) -> Result:
         "release": done.path,
         "changed": not plan.is_empty,
         "weight_bytes": plan.weight_bytes,
+        "data": [data_volume_name(manifest.name, volume.name) for volume in plan.data],
         "images": [image.reference for image in plan.images],
         "rebuilt": done.bundle.rebuilt,
         "gpu_check": [dict(vars(answer)) for answer in answers],
@@ -103,16 +114,22 @@ def _text(host: Host, done: Installed, answers: Sequence[GpuAnswer]) -> str:
     if plan.is_empty:
         text = f"{what} is installed already: nothing to do"
     else:
-        text = (
-            f"{what} is installed at {done.path}: {human(plan.weight_bytes)} of "
-            f"weights staged, {counted(len(plan.images), 'image')} loaded"
-        )
+        text = f"{what} is installed at {done.path}: {_done(plan)}"
         for answer in answers:
             text += f"\n{answer}"
         text += "".join(f"\nwarning: {line}" for line in _rebuilt(done.bundle))
     text += "".join(f"\n{line}" for line in _site_lines(host, done))
     if manifest.stack and not plan.is_empty:
         text += f"\nnext: {start_command(host, manifest.name)}"
+    return text
+
+
+def _done(plan: InstallPlan) -> str:
+    """Say in words what the plan brought."""
+    images = counted(len(plan.images), "image")
+    text = f"{human(plan.weight_bytes)} of weights staged, {images} loaded"
+    if plan.data:
+        text += f", {counted(len(plan.data), 'volume')} of data filled"
     return text
 
 

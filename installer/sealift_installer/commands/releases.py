@@ -9,6 +9,7 @@ from sealift_manifests.errors import NotInstalledError
 from sealift_manifests.sizes import human
 
 from sealift_installer.commands import Result, add_installed_name
+from sealift_installer.data_volumes import bundle_data, data_lines
 from sealift_installer.host import Host
 from sealift_installer.overview import Overview, overviews
 from sealift_installer.releases import bundles_with_releases
@@ -38,9 +39,12 @@ def run(args: Namespace, host: Host) -> Result:
         each = overviews(host, standing)
         lines += [f"{name}", *(line for one in each for line in _lines(one))]
         lines += [f"  {n}: cannot be read: {why}" for n, why in standing.unreadable]
+        data = bundle_data(host, standing)
+        lines += data_lines(data)
         found.append(
             {
                 "bundle": name,
+                "data": data,
                 "releases": [_facts(one) for one in each],
                 "unreadable": dict(standing.unreadable),
             }

@@ -1,4 +1,4 @@
-"""`start`: audit, bring the stack up with nothing pulled, wait for health.
+"""`start`: audit, bring the stack up with nothing pulled, wait for health, ask it.
 
 When a release that never came up does not come up, the one before is started again.
 """
@@ -6,6 +6,7 @@ When a release that never came up does not come up, the one before is started ag
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from typing import List
 
 from sealift_manifests.preflight.words import acceptance_of
 
@@ -20,11 +21,11 @@ from sealift_installer.commands import (
 from sealift_installer.host import Host
 from sealift_installer.host_trust import trust_to_install
 from sealift_installer.releases import Release, choose
-from sealift_installer.running import StartOptions, start
+from sealift_installer.running import Started, StartOptions, start
 from sealift_installer.site import given_pairs
 from sealift_installer.site_changes import settle_to_start
 
-HELP = "audit, then start the stack and wait until it is healthy"
+HELP = "audit, start the stack, wait until it is healthy, run its smoke tests"
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -45,13 +46,29 @@ def start_release(args: Namespace, host: Host, release: Release) -> Result:
     trust = trust_to_install(host.layout, named_keys(args))
     acceptance = acceptance_of(args.accept)
     settle_to_start(host, release.manifest, given_pairs(args.set))
-    options = StartOptions(args.layers, args.wait, acceptance, not args.no_fallback)
-    verdict, states = start(host, release, trust, options)
-    lines = [f"{state.service}: {state}" for state in states]
-    name = release.manifest.name
-    return "\n".join([f"{name} is up", *lines]), {
-        "bundle": name,
-        "version": release.manifest.version,
-        "services": {state.service: str(state) for state in states},
-        **verdict.facts(),
+    options = StartOptions(
+        args.layers,
+        args.wait,
+        acceptance,
+        fallback=not args.no_fallback,
+        smoke=not args.no_smoke,
+    )
+    started = start(host, release, trust, options)
+    manifest = release.manifest
+    return "\n".join([f"{manifest.name} is up", *_lines(args, release, started)]), {
+        "bundle": manifest.name,
+        "version": manifest.version,
+        "services": {state.service: str(state) for state in started.states},
+        "smoke": [result.facts() for result in started.smoke],
+        "smoke_left_out": args.no_smoke,
+        **started.verdict.facts(),
     }
+
+
+def _lines(args: Namespace, release: Release, started: Started) -> List[str]:
+    lines = [f"{state.service}: {state}" for state in started.states]
+    lines += [str(result) for result in started.smoke]
+    stack = release.manifest.stack
+    if args.no_smoke and stack and stack.smoke:
+        lines.append("the smoke tests were left out (--no-smoke)")
+    return lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import ArgumentParser, Namespace
 
 from sealift_manifests.errors import NotInstalledError, UsageError
@@ -9,6 +10,7 @@ from sealift_manifests.paths import is_label
 from sealift_manifests.sizes import counted, human
 
 from sealift_installer.commands import Result, add_installed_name, require_yes
+from sealift_installer.data_removal import data_of
 from sealift_installer.host import Host
 from sealift_installer.releases import bundles_with_releases, choose_name
 from sealift_installer.site_changes import forget_site, left_of_site
@@ -30,6 +32,14 @@ def configure(parser: ArgumentParser) -> None:
         action="store_true",
         help="remove this site's settings and secrets too; they stay otherwise",
     )
+    parser.add_argument(
+        "--volumes",
+        nargs="?",
+        const="",
+        metavar="NAME",
+        help="remove the volumes of data too, and the copies that were kept of them; "
+        "without them on the command line, the bundle's NAME is asked for",
+    )
     parser.add_argument("--yes", action="store_true", help="do not ask")
 
 
@@ -39,29 +49,27 @@ def run(args: Namespace, host: Host) -> Result:
     # An empty version, maybe of an unset variable, must not mean the whole bundle.
     is_whole = args.release is None
     what = name if is_whole else f"{name} {args.release}"
-    if args.settings and not is_whole:
-        raise UsageError(
-            "--settings does not go with --release: all releases share them",
-            hint="Leave it out, or uninstall the whole bundle.",
-        )
-    if not args.yes:
-        question = f"Remove {what} with its weights and images?"
-        require_yes(question, f"{what} was not removed")
+    with_data = args.volumes is not None
+    _require_whole(args)
+    _ask(host, args, name, what)
     if args.settings and name not in bundles_with_releases(host.layout):
         return _forget(host, name)
     if is_whole:
-        removed = uninstall(host, name)
+        removed = uninstall(host, name, with_data=with_data)
     else:
         removed = uninstall_release(host, name, args.release)
-    text = (
-        f"{what} is removed: {counted(len(removed.images), 'image')}, "
-        f"{counted(len(removed.volumes), 'volume')}, {human(removed.freed)} of weights"
-    )
     kept = [] if args.settings or not is_whole else left_of_site(host, name)
     forgotten = forget_site(host, name) if args.settings else []
-    text += "".join(f"\nkept: {path}; --settings removes it" for path in kept)
-    text += "".join(f"\nremoved: {path}" for path in forgotten)
-    return text, {
+    data_kept = data_of(host, name)
+    lines = [
+        f"{what} is removed: {counted(len(removed.images), 'image')}, "
+        f"{counted(len(removed.volumes), 'volume')}, {human(removed.freed)} of weights",
+        *(f"kept: {path}; --settings removes it" for path in kept),
+        *(f"removed: {path}" for path in forgotten),
+        *(f"data removed: {volume}" for volume in removed.data),
+        *(f"data kept: {volume}" for volume in data_kept),
+    ]
+    return "\n".join(lines), {
         "bundle": name,
         "releases": list(removed.releases),
         "images": list(removed.images),
@@ -69,6 +77,8 @@ def run(args: Namespace, host: Host) -> Result:
         "freed": removed.freed,
         "settings_kept": kept,
         "settings_removed": forgotten,
+        "data_removed": list(removed.data),
+        "data_kept": list(data_kept),
     }
 
 
@@ -85,6 +95,40 @@ def _forget(host: Host, name: str) -> Result:
         "bundle": name,
         "settings_removed": forgotten,
     }
+
+
+def _ask(host: Host, args: Namespace, name: str, what: str) -> None:
+    """Ask whether all of this shall go, unless the options say so."""
+    if args.volumes is not None:
+        _require_sure(host, name, args.volumes)
+    if not args.yes:
+        question = f"Remove {what} with its weights and images?"
+        require_yes(question, f"{what} was not removed")
+
+
+def _require_whole(args: Namespace) -> None:
+    """Raise UsageError when one release is to go with what all of them share."""
+    shared = {"--settings": args.settings, "--volumes": args.volumes is not None}
+    for option in (name for name, is_given in shared.items() if is_given):
+        if args.release is not None:
+            raise UsageError(
+                f"{option} does not go with --release: all releases share these",
+                hint=f"Leave {option} out, or uninstall the whole bundle.",
+            )
+
+
+def _require_sure(host: Host, name: str, given: str) -> None:
+    """Ask for the bundle's name before its data goes, unless it was given."""
+    if not given and sys.stdin.isatty():
+        volumes = ", ".join(data_of(host, name)) or "none"
+        print(f"Data that will be gone for good: {volumes}")
+        print(f"Type the bundle's name ({name}) to go on: ", end="", flush=True)
+        given = sys.stdin.readline().strip()
+    if given != name:
+        raise UsageError(
+            f"{name} was not removed: nobody agreed that its data goes",
+            hint=f"To be sure, say --volumes={name}.",
+        )
 
 
 def _only_one(host: Host) -> str:

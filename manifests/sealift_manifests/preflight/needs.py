@@ -193,10 +193,15 @@ class ServiceNeeds:
 
 @dataclass(frozen=True)
 class DiskNeeds:
-    """What an install writes below Sealift's state directory: bytes and inodes."""
+    """What an install writes below Sealift's state directory: bytes and inodes.
+
+    `data_size` and `data_inodes` are those of volumes of data, with the engine.
+    """
 
     state_size: Optional[int] = None
     state_inodes: Optional[int] = None
+    data_size: int = 0
+    data_inodes: int = 0
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ Bundles built before these notes are read from the older ones, as far as they go
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Dict, Iterable, List, Tuple
 
 from sealift_manifests import records
@@ -52,6 +53,12 @@ def disk_needs(sizes: Iterable[int]) -> DiskNeeds:
     return DiskNeeds(sum(known) + _METADATA, len(known) + 64)
 
 
+def with_data(disk: DiskNeeds, sizes: Iterable[int]) -> DiskNeeds:
+    """Return this with volumes of data whose names have these sizes."""
+    known = list(sizes)
+    return replace(disk, data_size=sum(known), data_inodes=len(known))
+
+
 def needs_of(manifest: Manifest) -> Needs:
     """Return what a bundle asks of a host.
 
@@ -62,6 +69,8 @@ def needs_of(manifest: Manifest) -> Needs:
     images = tuple(_image(reader, image) for image in manifest.images)
     models = tuple(_model(reader, model) for model in manifest.models)
     sizes = {f.digest: f.size for model in manifest.models for f in model.files}
+    items = [item for volume in manifest.volumes for item in volume.items]
+    disk = with_data(disk_needs(sizes.values()), (item.size for item in items))
     return Needs(
         name=f"{manifest.name} {manifest.version}",
         platform=manifest.platform,
@@ -69,7 +78,7 @@ def needs_of(manifest: Manifest) -> Needs:
         images=images,
         models=models,
         services=_services(reader, manifest),
-        disk=disk_needs(sizes.values()),
+        disk=disk,
         unread=tuple(reader.unread),
     )
 

@@ -28,6 +28,23 @@ def published_ports(service: Mapping[str, Any]) -> Optional[Tuple[PublishedPort,
         return None
 
 
+def published_targets(service: Mapping[str, Any]) -> Iterator[Tuple[str, str]]:
+    """Yield single ports of the host with the container's, as far as they are known."""
+    written = service.get("ports")
+    for each in written if isinstance(written, list) else ():
+        if isinstance(each, Mapping):
+            published, target = map(
+                resolved, (each.get("published"), each.get("target"))
+            )
+        else:
+            match = _SHORT.match(resolved(each) or "")
+            published, target = (
+                (match["published"], match["target"]) if match else (None, None)
+            )
+        if (published or "").isdigit() and (target or "").isdigit():
+            yield published or "", target or ""
+
+
 def _ports(written: Any) -> Iterator[PublishedPort]:
     if isinstance(written, Mapping):
         parts = ("published", "host_ip", "protocol", "target")

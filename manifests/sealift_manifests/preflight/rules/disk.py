@@ -67,8 +67,12 @@ def engine_room(
 def _engine_want(case: Case) -> Optional[_Want]:
     images = case.needs.images if case.needs else ()
     room = engine_room(case, images)
+    if case.needs is None or room is None:
+        return None
+    disk = case.needs.disk
     inodes = sum(image.unpacked_inodes or 0 for image in images)
-    return _Want(*room, inodes) if room else None
+    least, most = (size + disk.data_size for size in room)
+    return _Want(least, most, inodes + disk.data_inodes)
 
 
 def _state_want(case: Case) -> Optional[_Want]:

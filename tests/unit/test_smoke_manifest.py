@@ -1,0 +1,114 @@
+"""Smoke tests as a manifest carries them: what is written, read and refused."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import strangers_reader
+from sealift_manifests import model, strictjson
+from sealift_manifests.errors import FormatVersionError, ManifestError
+from sealift_manifests.model import dump_manifest, parse_manifest
+from test_format_guards import a_manifest
+
+TEST = {
+    "name": "capital",
+    "service": "web",
+    "port": 8000,
+    "path": "/v1/chat/completions",
+    "method": "POST",
+    "headers": [{"name": "Content-Type", "value": "application/json"}],
+    "body": '{"model":"chat"}',
+    "expect": {
+        "contains": ["Paris"],
+        "json": [{"path": "choices.0.text", "rule": "type", "value": "text"}],
+    },
+    "within": 30,
+}
+
+
+def with_tests(*tests: object) -> dict[str, object]:
+    value = a_manifest()
+    value["stack"]["smoke"] = list(tests)
+    value["features"] = ["smoke"]
+    return value
+
+
+def test_smoke_tests_are_read_back_as_they_were_written():
+    data = strictjson.dump(with_tests(TEST))
+
+    manifest = parse_manifest(data)
+
+    assert dump_manifest(manifest) == data
+    assert manifest.stack is not None
+    assert manifest.stack.smoke[0].request == "POST web:8000/v1/chat/completions"
+
+
+def test_a_manifest_without_them_has_neither_field_nor_feature():
+    manifest = parse_manifest(strictjson.dump(a_manifest()))
+
+    assert b"smoke" not in dump_manifest(manifest)
+
+
+def test_a_reader_that_knows_none_says_that_another_is_needed(monkeypatch):
+    monkeypatch.setattr(model, "KNOWN_FEATURES", ())
+
+    with pytest.raises(FormatVersionError, match="smoke"):
+        parse_manifest(strictjson.dump(with_tests(TEST)))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"service": "other"},
+        {"name": "Capital!"},
+        {"port": 0},
+        {"port": 65536},
+        {"path": "v1"},
+        {"path": "/a b"},
+        {"method": "PUT"},
+        {"method": "GET"},
+        {"within": 0},
+        {"within": 3601},
+        {"headers": [{"name": "Host", "value": "a"}]},
+        {"headers": [{"name": "A", "value": "a\r\nB: c"}]},
+        {"headers": [{"name": "A", "value": "1"}, {"name": "a", "value": "2"}]},
+        {"expect": {"status": 99}},
+        {"expect": {"contains": [""]}},
+        {"expect": {"json": [{"path": "a b", "rule": "type", "value": "text"}]}},
+        {"expect": {"json": [{"path": "a", "rule": "type", "value": "string"}]}},
+        {"expect": {"json": [{"path": "a", "rule": "is", "value": "{"}]}},
+        {"expect": {"json": [{"path": "a", "rule": "matches", "value": "("}]}},
+        {"expect": {"json": [{"path": "a", "rule": "like", "value": "x"}]}},
+        {
+            "expect": {
+                "stream": True,
+                "json": [{"path": "a", "rule": "is", "value": "1"}],
+            }
+        },
+        {"retries": 3},
+    ],
+)
+def test_what_breaks_a_rule_is_refused(changes):
+    with pytest.raises(ManifestError):
+        parse_manifest(strictjson.dump(with_tests({**TEST, **changes})))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {**with_tests(TEST), "features": []},
+        {**a_manifest(), "features": ["smoke"]},
+        with_tests(TEST, TEST),
+    ],
+)
+def test_the_feature_and_the_tests_go_together_for_us_and_a_stranger(value):
+    with pytest.raises(ManifestError):
+        parse_manifest(strictjson.dump(copy.deepcopy(value)))
+    with pytest.raises(ValueError, match="smoke"):
+        strangers_reader.check_smoke(value)
+
+
+def test_a_stranger_takes_what_we_take():
+    strangers_reader.check_smoke(with_tests(TEST))
+    strangers_reader.check_smoke(a_manifest())
