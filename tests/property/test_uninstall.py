@@ -76,5 +76,6 @@ def test_no_path_is_a_name_of_a_bundle(installed):
 
     assert run(installed, "uninstall", "../releases/gone", "--yes") == 45
     assert run(installed, "uninstall", ".", "--yes") == 45
+    assert run(installed, "uninstall", "..", "--yes", "--settings") == 45
 
     assert files_below(installed) == before

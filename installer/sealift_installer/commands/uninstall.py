@@ -46,8 +46,6 @@ def configure(parser: ArgumentParser) -> None:
 def run(args: Namespace, host: Host) -> Result:
     """Remove the bundle, or the release, after asking."""
     name = args.name or _only_one(host)
-    if not is_label(name):
-        raise UsageError(f"{name!a:.80} is no bundle", hint="See `status` for names.")
     # An empty version, maybe of an unset variable, must not mean the whole bundle.
     is_whole = args.release is None
     what = name if is_whole else f"{name} {args.release}"
@@ -86,7 +84,8 @@ def run(args: Namespace, host: Host) -> Result:
 
 def _forget(host: Host, name: str) -> Result:
     """Remove what an uninstall before has left of the site."""
-    forgotten = forget_site(host, name)
+    # A name that is a path would lead to files of others.
+    forgotten = forget_site(host, name) if is_label(name) else []
     if not forgotten:
         raise NotInstalledError(
             f"{name} is not installed, and {host.layout.config} has no settings of it",
