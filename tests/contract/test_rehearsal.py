@@ -271,14 +271,17 @@ def test_a_build_that_must_keep_to_itself_is_not_signed(spec, key, engine, tmp_p
 
 
 def test_the_evidence_speaks_of_the_manifest_it_lies_beside(spec, key, tmp_path):
-    path, out = spec(QUIET), tmp_path / "out"
+    path, out = spec(SERVING, {"smoke": [ASKED]}), tmp_path / "out"
 
-    build(path, key, out, "--strict").expect(0, "nobody tried to reach outside")
+    told = build(path, key, out, "--strict")
+
+    told.expect(0, "1 smoke test good; nobody tried to reach outside")
 
     (bundle,) = [each for each in out.iterdir() if not each.name.startswith(".")]
     evidence = json.loads((bundle / "rehearsal.json").read_text())
     manifest = hashlib.sha256((bundle / "manifest.json").read_bytes()).hexdigest()
     assert evidence["manifest"] == f"sha256:{manifest}"
+    assert [each["name"] for each in evidence["answers"]] == ["up"]
     assert "rehearsal.json" in (bundle / "SHA256SUMS").read_text()
 
 

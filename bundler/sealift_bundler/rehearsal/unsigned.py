@@ -29,6 +29,7 @@ from .values import (
     Evidence,
     RehearsalOptions,
     Rehearsed,
+    RehearsedAnswer,
     RehearsedService,
 )
 from .wall import walled_in
@@ -86,6 +87,10 @@ def _evidence(
         services=tuple(
             RehearsedService(service, state)
             for service, state in sorted(done.services.items())
+        ),
+        answers=tuple(
+            RehearsedAnswer(str(asked["name"]), round(1000 * asked["seconds"]))
+            for asked in done.smoke
         ),
         attempts=done.attempts,
     )

@@ -92,6 +92,14 @@ class RehearsedService:
 
 
 @dataclass(frozen=True)
+class RehearsedAnswer:
+    """A smoke test that was answered as expected, and how long that took."""
+
+    name: str
+    milliseconds: int
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What a rehearsal has shown, as the bundle carries it under its signature.
 
@@ -107,16 +115,19 @@ class Evidence:
     watched: int
     seconds: int
     services: tuple[RehearsedService, ...]
+    answers: tuple[RehearsedAnswer, ...]
     attempts: tuple[Seen, ...]
 
     def __str__(self) -> str:
         """Return it in a line, for people."""
-        up = counted(len(self.services), "service")
+        up = f"{counted(len(self.services), 'service')} up"
+        if self.answers:
+            up += f", {counted(len(self.answers), 'smoke test')} good"
         out = "nobody"
         if self.attempts:
             out = ", ".join(sorted({each.service for each in self.attempts}))
         return (
-            f"{self.began} on Docker {self.engine}: {up} up; "
+            f"{self.began} on Docker {self.engine}: {up}; "
             f"{out} tried to reach outside in {self.watched} s"
         )
 
