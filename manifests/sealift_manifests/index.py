@@ -18,6 +18,7 @@ from sealift_manifests.parallel import no_collecting
 from sealift_manifests.parity import FEATURE as PARITY
 from sealift_manifests.parity import Parity, parity_value, parse_parity
 from sealift_manifests.paths import is_label, is_version
+from sealift_manifests.records import require
 
 MAX_INDEX = 256 << 20
 """The largest accepted index.json, in bytes."""
@@ -174,10 +175,10 @@ def _parse(data: bytes, where: str) -> Index:
         protection = _protection(value)
         bases = _bases(value)
         unknown = set(value) - {"format", "features", "packs", "chunks", "contents"}
-        _require(not unknown, f"unknown field {sorted(unknown)}")
+        require(not unknown, f"unknown field {sorted(unknown)}")
         packs = tuple(_pack(item) for item in _list(value["packs"]))
         chunks = tuple(_chunk(item) for item in _list(value["chunks"]))
-        _require(
+        require(
             len({chunk.digest for chunk in chunks}) == len(chunks),
             "a chunk is stored twice",
         )
@@ -186,7 +187,7 @@ def _parse(data: bytes, where: str) -> Index:
         contents = {content.digest: content for content in listed}
         parity = parse_parity(*protection, sizes) if protection else None
         index = Index(packs, chunks, contents, bases, parity)
-        _require(len(index.contents) == len(listed), "a content appears twice")
+        require(len(index.contents) == len(listed), "a content appears twice")
         _check_left_out(index)
         _check_places(index)
     except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
@@ -199,11 +200,6 @@ def _protection(value: Dict[str, Any]) -> Optional[Tuple[List[Any], int]]:
     if PARITY not in value.get("features", ()):
         return None
     return _list(value.pop(PARITY)), _number(value.pop("parity_groups"))
-
-
-def _require(condition: object, message: str) -> None:
-    if not condition:
-        raise ValueError(message)
 
 
 def _chunk_value(chunk: Chunk) -> Dict[str, Any]:
@@ -226,7 +222,7 @@ def _content_value(content: Content) -> Dict[str, Any]:
 
 
 def _list(value: Any) -> List[Any]:
-    _require(type(value) is list, f"{value!r:.80} is not a list")
+    require(type(value) is list, f"{value!r:.80} is not a list")
     return list(value)
 
 
@@ -241,24 +237,24 @@ def _bases(value: Dict[str, Any]) -> Tuple[BaseRelease, ...]:
     if BASE not in value.get("features", []):
         return ()
     bases = tuple(_base(item) for item in _list(value.pop("bases")))
-    _require(bases, "it names the feature base and no base")
-    _require(len(set(bases)) == len(bases), "a base appears twice")
+    require(bases, "it names the feature base and no base")
+    require(len(set(bases)) == len(bases), "a base appears twice")
     return bases
 
 
 def _base(item: Dict[str, Any]) -> BaseRelease:
-    _require(set(item) == set(BaseRelease._fields), f"base with fields {sorted(item)}")
+    require(set(item) == set(BaseRelease._fields), f"base with fields {sorted(item)}")
     base = BaseRelease(**{**item, "root": Digest(item["root"])})
-    _require(is_label(base.name), f"bad name of a base {base.name!r:.80}")
-    _require(is_version(base.version), f"bad version of a base {base.version!r:.80}")
-    _require(_number(base.serial) > 0, "a base has the serial 0")
+    require(is_label(base.name), f"bad name of a base {base.name!r:.80}")
+    require(is_version(base.version), f"bad version of a base {base.version!r:.80}")
+    require(_number(base.serial) > 0, "a base has the serial 0")
     return base
 
 
 def _pack(item: Dict[str, Any]) -> Pack:
-    _require(set(item) == {"name", "size"}, f"pack with fields {sorted(item)}")
-    _require(type(item["name"]) is str, "a pack's name is not text")
-    _require(_number(item["size"]) > 0, f"{item['name']} is empty")
+    require(set(item) == {"name", "size"}, f"pack with fields {sorted(item)}")
+    require(type(item["name"]) is str, "a pack's name is not text")
+    require(_number(item["size"]) > 0, f"{item['name']} is empty")
     return Pack(item["name"], item["size"])
 
 
@@ -288,7 +284,7 @@ def _chunk(item: Dict[str, Any]) -> Chunk:
 
 
 def _content(item: Dict[str, Any], chunks: Tuple[Chunk, ...]) -> Content:
-    _require(set(item) == {"digest", "size", "chunks"}, "content with other fields")
+    require(set(item) == {"digest", "size", "chunks"}, "content with other fields")
     content = Content(
         Digest(item["digest"]),
         _number(item["size"]),
@@ -299,15 +295,15 @@ def _content(item: Dict[str, Any], chunks: Tuple[Chunk, ...]) -> Content:
         raise ValueError(f"{content.digest} has chunks of {size} bytes")
     if len(content.chunks) < 2:
         alone = [chunks[n].digest for n in content.chunks] or [_OF_NOTHING]
-        _require(alone == [content.digest], f"{content.digest} is not its only chunk")
+        require(alone == [content.digest], f"{content.digest} is not its only chunk")
     return content
 
 
 def _check_left_out(index: Index) -> None:
     """Check that chunks are left out exactly if bases are named, and come last."""
     marks = [chunk.is_base for chunk in index.chunks]
-    _require(any(marks) == bool(index.bases), "chunks are left out without a base")
-    _require(marks == sorted(marks), "a stored chunk comes after one that is left out")
+    require(any(marks) == bool(index.bases), "chunks are left out without a base")
+    require(marks == sorted(marks), "a stored chunk comes after one that is left out")
 
 
 def _check_places(index: Index) -> None:
@@ -326,4 +322,4 @@ def _check_places(index: Index) -> None:
         len(index.packs),
         index.packs[-1].size,
     )
-    _require(ends or not (index.packs or stored), "a pack is not filled")
+    require(ends or not (index.packs or stored), "a pack is not filled")
