@@ -12,7 +12,7 @@ from typing import IO, Callable, Dict, Iterator, List, Optional
 
 from sealift_manifests import ustar
 from sealift_manifests.digests import Buffer, Digest, from_hex
-from sealift_manifests.errors import DigestMismatchError, EngineError
+from sealift_manifests.errors import EngineError
 from sealift_manifests.volume_entries import (
     DIRECTORY,
     FILE,
@@ -23,6 +23,8 @@ from sealift_manifests.volume_entries import (
     VolumeEntry,
     VolumeItem,
 )
+
+from sealift_installer.passing import by_rank, measured
 
 FOLDER = "data"
 """The folder of the archive that is the root of the volume."""
@@ -48,12 +50,10 @@ def data_archive(
     DigestMismatchError, before the archive is whole, for one that is not as signed.
     """
     yield from (header(item) for item in volume.items if item.kind == DIRECTORY)
-    left = list(volume.files)
-    while left:
-        item = min(left, key=lambda each: rank(_digest(each)))
-        left.remove(item)
+    for item in by_rank(volume.files, lambda each: rank(_digest(each))):
         yield header(item)
-        yield from _checked(volume, item, read(_digest(item)))
+        what = f"{item.path} of volume {volume.name}"
+        yield from measured(what, _digest(item), item.size, read(_digest(item)))
         yield ustar.padding(item.size)
     files = {item.path: item for item in volume.files}
     for item in volume.items:
@@ -183,23 +183,6 @@ def _facts(mode: int, uid: int, gid: int, mtime: float) -> str:
 
 def _owner(uid: int, gid: int) -> str:
     return f"{uid}:{gid}"
-
-
-def _checked(
-    volume: VolumeEntry, item: VolumeItem, pieces: Iterator[Buffer]
-) -> Iterator[Buffer]:
-    measure, left = hashlib.sha256(), item.size
-    for piece in pieces:
-        measure.update(piece)
-        left -= len(piece)
-        if left < 0:
-            break
-        yield piece
-    if left or from_hex(measure.hexdigest()) != item.digest:
-        raise DigestMismatchError(
-            f"{item.path} of volume {volume.name} is not what was signed",
-            hint="Run `verify` on the bundle, and copy the part it names again.",
-        )
 
 
 def _measure(

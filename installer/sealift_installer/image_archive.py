@@ -7,14 +7,14 @@ the registry goes in unchanged, so its digest stays true. Pure: opens nothing.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 from sealift_manifests import ustar
-from sealift_manifests.digests import Buffer, Digest, from_hex
-from sealift_manifests.errors import DigestMismatchError
+from sealift_manifests.digests import Buffer, Digest
 from sealift_manifests.image_entries import Descriptor, ImageEntry
+
+from sealift_installer.passing import by_rank, measured
 
 ReadBlob = Callable[[Digest], Iterator[Buffer]]
 Rank = Callable[[Digest], int]
@@ -38,12 +38,9 @@ def archive(
     """
     for name, content in oci_texts(image):
         yield ustar.header(name, len(content)) + content + ustar.padding(len(content))
-    left = _blobs(image)
-    while left:
-        blob = min(left, key=lambda each: rank(each.digest))
-        left.remove(blob)
+    for blob in by_rank(_blobs(image), lambda each: rank(each.digest)):
         yield ustar.header(member_name(blob.digest), blob.size)
-        yield from checked_blob(image, blob, read_blob(blob.digest))
+        yield from measured_blob(image, blob, read_blob)
         yield ustar.padding(blob.size)
     yield ustar.END
 
@@ -68,25 +65,12 @@ def member_name(digest: Digest) -> str:
     return f"blobs/sha256/{digest.hex}"
 
 
-def checked_blob(
-    image: ImageEntry, blob: Descriptor, pieces: Iterator[Buffer]
+def measured_blob(
+    image: ImageEntry, blob: Descriptor, read_blob: ReadBlob
 ) -> Iterator[Buffer]:
-    """Yield a blob, and raise DigestMismatchError at its end if it is another."""
-    measure, left = hashlib.sha256(), blob.size
-    for piece in pieces:
-        measure.update(piece)
-        left -= len(piece)
-        if left < 0:
-            break
-        yield piece
-    found = from_hex(measure.hexdigest())
-    if left or found != blob.digest:
-        raise DigestMismatchError(
-            f"a blob of image {image.name} is not the one that was signed "
-            f"(expected {blob.digest.short} with {blob.size} bytes, found "
-            f"{found.short} with {'more' if left < 0 else blob.size - left})",
-            hint="Run `verify` on the bundle, and copy the part it names again.",
-        )
+    """Yield a blob; raise DigestMismatchError at its end if it is another."""
+    what = f"a blob of image {image.name}"
+    return measured(what, blob.digest, blob.size, read_blob(blob.digest))
 
 
 def oci_texts(image: ImageEntry) -> Tuple[Tuple[str, bytes], ...]:

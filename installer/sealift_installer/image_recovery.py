@@ -36,7 +36,7 @@ from sealift_manifests.image_entries import ImageEntry, LayerEntry
 from sealift_installer.engine import EngineRefusedError, printable
 from sealift_installer.image_archive import (
     ReadBlob,
-    checked_blob,
+    measured_blob,
     member_name,
     oci_texts,
 )
@@ -119,7 +119,7 @@ def recovered_archive(
         own.pop(image.manifest.digest, None)
     for blob in own.values():
         yield ustar.header(member_name(blob.digest), blob.size)
-        yield from checked_blob(image, blob, read_blob(blob.digest))
+        yield from measured_blob(image, blob, read_blob)
         yield ustar.padding(blob.size)
     passage = _Passage(plan)
     for source in plan.sources:
