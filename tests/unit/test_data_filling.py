@@ -30,9 +30,7 @@ from volume_engine import Killed, VolumeEngine, a_host
 
 NAME = "sealift-data.acme.store"
 ROOT = digest_of(b"root")
-STORE = VolumeEntry(
-    "store", VolumeSource("path"), (VolumeItem(".", DIRECTORY, 0o755),)
-)
+STORE = VolumeEntry("store", VolumeSource("path"), (VolumeItem(".", DIRECTORY, 0o755),))
 STEPS = 8
 """Before and after each of: record, volume away, volume made, record."""
 
