@@ -180,7 +180,10 @@ class DataFilling:
             faults = copy_volume(host, state.volume, keeping.volume, progress)
         _require(faults, keeping.volume)
         sync_engine(host)
-        host.report.step(f"what {state.volume} held is kept as {keeping.volume}")
+        host.report.step(
+            f"what {state.volume} held is kept as {keeping.volume}: content, owners, "
+            "modes, and times to the second; not extended attributes or ACLs"
+        )
         return keeping.volume
 
     def _require_whole(self, volume: VolumeEntry) -> None:
