@@ -45,7 +45,7 @@ def test_a_volume_with_such_attributes_is_refused_with_what_to_do(root, tmp_path
     engine = VolumeEngine()
     engine.add("store", "acme", "any", str(root))
 
-    with pytest.raises(UsageError, match="user.note of a/file") as refused:
+    with pytest.raises(UsageError, match=r"user\.note of a/file") as refused:
         require_no_attributes(a_host(tmp_path, engine), ["store"])
 
     assert "--without-attributes" in refused.value.hint
