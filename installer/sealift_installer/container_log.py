@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Iterator, Mapping, Optional, Tuple
 
@@ -12,9 +13,15 @@ from sealift_installer.engine import Engine, name_in_path, printable, with_query
 
 LAST_LINES = 20
 _LAST_BYTES = 1 << 20
+"""Of the lines that were asked for, the end that is kept."""
+
+_MOST_BYTES = 64 << 20
+"""What is read of them at most: a container may write faster than it is read."""
+
 _LINE = 400
 _LONGEST = 1 << 20
 _PIECE = 1 << 16
+_COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,11 @@ class Unframed:
         return self._kept[8:]
 
 
+def without_colours(text: str) -> str:
+    """Return what a program wrote for a terminal without its colours."""
+    return _COLOURS.sub("", text)
+
+
 def last_log_lines(
     engine: Engine, container: str, lines: int = LAST_LINES
 ) -> Tuple[str, ...]:
@@ -68,16 +80,19 @@ def last_log_lines(
         frames = Unframed(terminal=_has_terminal(engine.get(f"{path}/json")))
         with engine.request("GET", with_query(f"{path}/logs", **query)) as answer:
             data, read = b"", 0
-            while read < _LAST_BYTES:
+            while read < _MOST_BYTES:
                 piece = answer.read(_PIECE)
                 if not piece:
                     break
                 read += len(piece)
-                data += frames.feed(piece)
+                data = (data + frames.feed(piece))[-_LAST_BYTES:]
     except EngineError:
         return ()  # Its log driver keeps nothing that can be read back.
     text = (data + frames.rest).decode("utf-8", "replace")
-    found = [printable(line.rstrip("\r"), _LINE) for line in text.split("\n")]
+    found = [
+        printable(without_colours(line.rstrip("\r")), _LINE)
+        for line in text.split("\n")
+    ]
     return tuple([line for line in found if line][-lines:])
 
 
@@ -117,7 +132,9 @@ def log_lines(
 
 def _line(shown: Mapping[str, Any], data: bytes) -> LogLine:
     time, _, text = data.decode("utf-8", "replace").rstrip("\r").partition(" ")
-    return LogLine(service_of(shown), name_of(shown), printable(time, 40), text)
+    return LogLine(
+        service_of(shown), name_of(shown), printable(time, 40), without_colours(text)
+    )
 
 
 def _has_terminal(shown: Mapping[str, Any]) -> bool:

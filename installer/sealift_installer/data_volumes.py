@@ -35,6 +35,7 @@ from sealift_installer.layout import Layout
 from sealift_installer.standing import Standing
 
 ABSENT, UNFINISHED, FILLED, OTHERS = "absent", "unfinished", "filled", "others"
+UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
@@ -189,16 +190,23 @@ def kept_volumes(layout: Layout, bundle: str) -> Tuple[str, ...]:
     return tuple(name for record in found if record for name in record.kept)
 
 
-def data_facts(host: Host, manifest: Manifest) -> List[Dict[str, Any]]:
-    """Return how the volumes stand, for --json; without an engine, what is known."""
+def data_facts(
+    host: Host, manifest: Manifest, *, silent: bool = False
+) -> List[Dict[str, Any]]:
+    """Return how the volumes stand, for --json; without an engine, what is known.
+
+    An engine that is `silent`, or becomes so, is not asked again: it may hang.
+    """
     found = []
     for volume in manifest.volumes:
         record = read_record(host.layout, manifest.name, volume.name)
+        kind = UNKNOWN
         try:
-            state = data_state(host.layout, host.engine, manifest.name, volume.name)
-            kind = state.kind
+            if not silent:
+                state = data_state(host.layout, host.engine, manifest.name, volume.name)
+                kind = state.kind
         except EngineError:
-            kind = "unknown"
+            silent = True
         found.append(
             {
                 "label": volume.name,

@@ -18,7 +18,6 @@ from sealift_installer.causes import RULES, Rule
 from sealift_installer.engine import printable
 
 _MOST = 3
-_COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _LONGEST = 160
 
 
@@ -26,8 +25,8 @@ _LONGEST = 160
 class Evidence:
     """What is known of a container that does not serve.
 
-    `log` is what it wrote last, `engine` what the engine or Compose say of it.
-    `exit_code` None: it runs. `memory_limit` is in bytes, 0 for none.
+    `log` is what it wrote last, without colours, `engine` what the engine or Compose
+    say of it. `exit_code` None: it runs. `memory_limit` is in bytes, 0 for none.
     """
 
     log: str = ""
@@ -59,10 +58,7 @@ def causes_of(evidence: Evidence) -> Tuple[Cause, ...]:
 
 def _found(evidence: Evidence) -> Iterator[Cause]:
     yield from _of_memory(evidence)
-    texts = {
-        "log": _COLOURS.sub("", evidence.log),
-        "engine": _COLOURS.sub("", evidence.engine),
-    }
+    texts = {"log": evidence.log, "engine": evidence.engine}
     named = False
     for rule in RULES:
         match = _match(rule, texts)

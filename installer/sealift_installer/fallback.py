@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Optional
 
-from sealift_manifests.errors import SealiftError, StartError
+from sealift_manifests.errors import FellBackError, SealiftError, StartError
 from sealift_manifests.trust import Trust
 
 from sealift_installer.audit import audit
@@ -19,14 +19,6 @@ from sealift_installer.releases import Release, switch
 from sealift_installer.site import served_with
 from sealift_installer.stack import Starter
 from sealift_installer.standing import standing_of
-
-
-class FellBackError(StartError):
-    """A release did not come up, and the one before serves again: `serving`."""
-
-    def __init__(self, message: str, *, hint: str, serving: Release) -> None:
-        super().__init__(message, hint=hint, facts={"serving": serving.name})
-        self.serving = serving
 
 
 def find_served(host: Host, bundle: str) -> Optional[Release]:
@@ -58,13 +50,14 @@ def fall_back(
             f"{told}{before.title}, which served before, could not be brought back: "
             f"{second.message}",
             hint=second.hint,
+            facts={**error.facts},
         )
     return FellBackError(
         f"{told}{before.title}, which served before, is in use again and serves",
         hint=f"The containers of {failed.manifest.version} are gone. To look at them, "
         f"`rollback {failed.manifest.name} --to {failed.name}`, then `start "
         "--no-fallback`.",
-        serving=before,
+        facts={**error.facts, "serving": before.name},
     )
 
 

@@ -20,11 +20,15 @@ from sealift_installer.report import Report
 
 @dataclass(frozen=True)
 class Host:
-    """Where a command works. `engine` may not answer: ask it when it is needed."""
+    """Where a command works. `engine` may not answer: ask it when it is needed.
+
+    `waits`: this command waits until another one is done, as long as that takes.
+    """
 
     layout: Layout
     engine: Engine
     report: Report
+    waits: bool = False
 
     def now(self) -> datetime:
         """Return the time, in UTC."""
@@ -51,6 +55,32 @@ class Host:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other commands from changing this installation meanwhile."""
+        with self._lock_file() as fd:
+            if not _take(fd):
+                if not self.waits:
+                    raise BusyError(
+                        f"another command is changing {self.layout.state}",
+                        hint="Wait until it has finished, then run this again.",
+                    )
+                self.report.step(
+                    f"another command is changing {self.layout.state}: waiting for it"
+                )
+                fcntl.flock(fd, fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
+    def locked_if_free(self) -> Iterator[None]:
+        """Do the same, or go on beside a command that is at work already."""
+        with self._lock_file() as fd:
+            if not _take(fd):
+                self.report.step(
+                    f"another command is changing {self.layout.state}: going on "
+                    "beside it"
+                )
+            yield
+
+    @contextmanager
+    def _lock_file(self) -> Iterator[int]:
         try:
             durable.make_directories(self.layout.state)
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -62,14 +92,7 @@ class Host:
                 "may write to.",
             ) from error
         try:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise BusyError(
-                    f"another command is changing {self.layout.state}",
-                    hint="Wait until it has finished, then run this again.",
-                ) from error
-            yield
+            yield fd
         finally:
             os.close(fd)
 
@@ -86,3 +109,12 @@ class Host:
         """Add a line to the ledger, unless this user may not write there."""
         if os.access(self.layout.state, os.W_OK):
             self.log(event, manifest, **facts)
+
+
+def _take(fd: int) -> bool:
+    """Take the lock if nobody has it, and say whether."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

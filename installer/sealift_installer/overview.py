@@ -52,6 +52,12 @@ def running_release(host: Host, standing: Standing) -> Optional[Release]:
     return next((one for one in standing.releases if found.runs(one)), None)
 
 
+def running_instead(host: Host, release: Release) -> Optional[Release]:
+    """Return the release that runs while `release` is in use; None if none does."""
+    running = running_release(host, standing_of(host.layout, release.manifest.name))
+    return running if running and running.name != release.name else None
+
+
 def _overview(
     host: Host,
     standing: Standing,

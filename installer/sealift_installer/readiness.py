@@ -48,3 +48,11 @@ class Readiness:
             return None if error.no_way else False
         self.said[state.container] = f"{what}: status {reply.status}"
         return 200 <= reply.status < 300
+
+    def fault_of(self, state: ServiceState) -> Optional[str]:
+        """Return, in words, that a container without a health check is not ready."""
+        if state.status != "running" or state.health is not None:
+            return None
+        if self(state) is not False:
+            return None
+        return f"it runs, and is not ready: {self.said[state.container]}"

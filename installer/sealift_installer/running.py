@@ -97,10 +97,13 @@ def start(host: Host, release: Release, trust: Trust, options: StartOptions) -> 
         return Started(verdict, states, smoke)
 
 
-def stop(host: Host, release: Release) -> None:
-    """Stop the stack's containers and keep them."""
+def stop(host: Host, release: Release, *, at_once: bool = False) -> None:
+    """Stop the stack's containers and keep them.
+
+    With `at_once` also beside another command that is at work.
+    """
     project = project_to_stop(host, release)
-    with host.locked():
+    with host.locked_if_free() if at_once else host.locked():
         host.engine_for(release.manifest)
         Compose.find(host.engine).stop(project)
         host.log("stop", release.manifest)

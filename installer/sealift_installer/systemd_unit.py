@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Iterable, Optional, Sequence, Tuple
 
+from sealift_manifests.errors import FellBackError
+
 FOLDER = "/etc/systemd/system"
 
 FIRST_THAT_RESTARTS = 244
@@ -13,6 +15,14 @@ FIRST_THAT_RESTARTS = 244
 
 FINAL = (10, 11, 12, 13, 14, 15, 16, 17, 18, 45, 50)
 """Exit codes that trying again does not mend: trust, damage, drift."""
+
+FELL_BACK = FellBackError.exit_code
+"""The exit code of a start that ends with the release before serving."""
+
+STOP_OPTIONS = ("--at-once",)
+START_OPTIONS = ("--wait-for-lock",)
+"""Another bundle's start, or an install, may hold the lock for hours: nothing that is
+not audited serves meanwhile, and then it is this one's turn."""
 
 _GPU_UNITS = (
     "nvidia-persistenced.service",
@@ -84,10 +94,12 @@ def _service(wishes: UnitWishes) -> Iterable[str]:
     yield "TimeoutStopSec=15min"
     yield "# Docker starts what ran before a power cut by itself: nothing of that may"
     yield "# serve before the audit."
-    yield f"ExecStartPre={_line(wishes, 'stop')}"
-    yield f"ExecStart={_line(wishes, 'start', wishes.start_options)}"
+    yield f"ExecStartPre={_line(wishes, 'stop', STOP_OPTIONS)}"
+    yield f"ExecStart={_line(wishes, 'start', (*START_OPTIONS, *wishes.start_options))}"
+    yield f"# {FELL_BACK}: a new release did not come up, and the one before serves."
+    yield f"SuccessExitStatus={FELL_BACK}"
     yield "# Stopped so, Docker does not start it at the next boot before the audit."
-    yield f"ExecStop={_line(wishes, 'stop')}"
+    yield f"ExecStop={_line(wishes, 'stop', STOP_OPTIONS)}"
     if wishes.systemd is None or wishes.systemd >= FIRST_THAT_RESTARTS:
         yield "Restart=on-failure"
         yield "RestartSec=60"

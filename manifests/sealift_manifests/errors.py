@@ -221,6 +221,17 @@ class StartError(SealiftError):
     exit_code = 43
 
 
+class FellBackError(StartError):
+    """A release did not come up, and the one that served before serves again.
+
+    Its exit code is its own: whoever starts stacks at boot must not start this one
+    anew, for one serves.
+    """
+
+    slug = "fell-back"
+    exit_code = 47
+
+
 class BusyError(SealiftError):
     """Another run holds the lock."""
 

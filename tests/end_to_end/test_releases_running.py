@@ -102,8 +102,8 @@ def test_a_new_release_that_does_not_come_up_gives_way_to_the_one_that_served(
 
     failed = start(host)
 
-    failed.expect(43, f"{family.name} 3 did not come up", "| no GPU was found")
-    failed.expect(43, f"{family.name} 2, which served before, is in use again")
+    failed.expect(47, f"{family.name} 3 did not come up", "| no GPU was found")
+    failed.expect(47, f"{family.name} 2, which served before, is in use again")
     assert '"seed": "2"' in served(family, engine)
     assert (in_use(host), release(host, "1")["previous"]) == ("2", True)
     assert [e["event"] for e in host.ledger()[-2:]] == ["start-failed", "fallback"]
@@ -128,7 +128,7 @@ def test_after_a_reboot_the_last_release_that_came_up_is_returned_to(
 
     outcome = host.run("start", "--wait", "60", "--json")
 
-    assert outcome.code == 43
+    assert outcome.code == 47
     assert outcome.facts["serving"].startswith("1-")
     assert '"seed": "1"' in served(family, engine)
 

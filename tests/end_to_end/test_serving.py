@@ -5,6 +5,7 @@ The tests of this file use one host in turn.
 
 from __future__ import annotations
 
+import fcntl
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import hosts
 import making
 import pytest
 import serving_making
+from engines import SHELL
 from making import PYZ, Host, Outcome
 from serving_making import DIES, Serving, a_service, serving
 
@@ -96,22 +98,80 @@ def test_the_unit_for_the_next_boot_runs_this_hosts_copy_in_its_places(host, bun
     copy = host.state / "current" / bundles.name / PYZ
     places = f"--state-dir {host.state} --config-dir {host.config}"
     run = f"{host.python} -I -B {copy}"
-    assert f"\nExecStart={run} start {bundles.name} {places} --layers\n" in unit
-    assert f"\nExecStartPre={run} stop {bundles.name} {places}\n" in unit
+    started = f"start {bundles.name} {places} --wait-for-lock --layers"
+    assert f"\nExecStart={run} {started}\n" in unit
+    assert f"\nExecStartPre={run} stop {bundles.name} {places} --at-once\n" in unit
     assert f"RequiresMountsFor={host.state} {host.config} /" in unit
     assert "\nRequires=docker.service\n" in unit and "nvidia" not in unit
+
+
+@pytest.mark.usefixtures("started")
+def test_a_server_that_runs_and_does_not_answer_is_named(host, bundles, engine):
+    asked = ("ps", "-q", "--filter", f"name={bundles.name}.*vectors")
+    vectors = engine.text(*asked)
+    engine.run("exec", vectors, SHELL, "mv", "/www/readyz", "/www/gone")
+
+    told = host.run("diagnose")
+
+    told.expect(43, "service vectors is running", "it runs, and is not ready: qdrant ")
+    engine.run("exec", vectors, SHELL, "mv", "/www/gone", "/www/readyz")
+    host.run("diagnose").expect(0, "nothing is wrong with")
+
+
+@pytest.mark.usefixtures("started")
+def test_while_another_command_is_at_work_a_boot_stops_the_stack_and_waits(
+    host, bundles
+):
+    def services() -> set[str]:
+        (bundle,) = host.run("status", "--json").expect(0).facts["bundles"]
+        return {each["state"] for each in bundle["containers"]}
+
+    words = ["start", bundles.name, "--wait-for-lock", "--wait", "60"]
+    places = ["--state-dir", host.state, "--config-dir", host.config]
+    start = [host.python, "-I", "-B", host.pyz, *words, *places]
+    with (host.state / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        host.run("stop").expect(44, "another command is changing")
+        assert services() == {"running"}
+
+        host.run("stop", "--at-once").expect(0, "is stopped")
+
+        assert services() == {"exited"}
+        host.run("start").expect(44)
+        starting = subprocess.Popen(
+            list(map(str, start)), stderr=subprocess.PIPE, text=True
+        )
+        assert starting.stderr is not None
+        assert "waiting for it" in starting.stderr.readline()
+        assert starting.poll() is None
+    _, said = starting.communicate(timeout=120)
+    assert starting.returncode == 0, said
+    assert services() == {"running"}
 
 
 @pytest.mark.usefixtures("started")
 def test_a_wrong_answer_fails_a_start_and_the_release_before_serves(host, bundles):
     bundles.install(host, bundles.wrong)
 
-    failed = host.run("start", "--wait", "60")
+    # Until then the old one runs: the new one's questions are not for it.
+    asked = [entry["event"] for entry in host.ledger()].count("smoke")
+    host.run("smoke").expect(43, f"what runs is {bundles.name} 1", "`start`")
+    assert [entry["event"] for entry in host.ledger()].count("smoke") == asked
+    waits = f"{bundles.name} 2 is in use and not started yet"
+    good = f"nothing is wrong with {bundles.name} 1"
+    host.run("diagnose").expect(0, waits, good)
 
-    failed.expect(43, "1 of 3 smoke tests of", "smoke capital: FAILED")
-    failed.expect(43, f"POST llm:8000/v1/chat/completions at 127.0.0.1:{bundles.port}")
-    failed.expect(43, "expected 'paris' in the answer", "200 came: {", "It is Rome.")
-    failed.expect(43, f"{bundles.name} 1, which served before, is in use again")
+    failed = host.run("start", "--wait", "60", "--json")
+
+    # Programs get what failed as well as what serves.
+    assert failed.facts["serving"].startswith("1-")
+    asked_of_2 = [each["good"] for each in failed.facts["smoke"]]
+    assert asked_of_2 == [False, True, True]
+
+    failed.expect(47, "1 of 3 smoke tests of", "smoke capital: FAILED")
+    failed.expect(47, f"POST llm:8000/v1/chat/completions at 127.0.0.1:{bundles.port}")
+    failed.expect(47, "expected 'paris' in the answer", "200 came: {", "It is Rome.")
+    failed.expect(47, f"{bundles.name} 1, which served before, is in use again")
 
     # What is told of that one is its own, not what was found with the other.
     host.run("status").expect(0, "last audit  2", "last smoke  2", " good")
@@ -127,33 +187,52 @@ def test_a_wrong_answer_fails_a_start_and_the_release_before_serves(host, bundle
     host.run("status").expect(0, "last smoke", "FAILED")
 
 
-def test_a_service_that_does_not_come_up_is_told_with_its_cause_and_remedy(
-    host, bundles, engine, tmp_path
-):
+@pytest.fixture(scope="module")
+def failed(
+    host: Host,
+    bundles: Serving,
+    engine: hosts.Engine,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Outcome:
+    """How the start of a release with services that do not do well went."""
+    folder = tmp_path_factory.mktemp("ill") / "3"
     ill = {
         "dies": a_service("llm", DIES, restart="unless-stopped"),
         "speaks": a_service(
             "llm", "while echo on a terminal; do /bin/busybox sleep 1; done", tty=True
         ),
+        "mute": a_service(
+            "llm", "exec /bin/busybox sleep 600", logging={"driver": "none"}
+        ),
     }
     with_ill = serving_making.a_bundle(
-        tmp_path / "3", engine, bundles.key, bundles.name, port=bundles.port, more=ill
+        folder, engine, bundles.key, bundles.name, port=bundles.port, more=ill
     )
     bundles.install(host, with_ill)
+    return host.run("start", "--no-fallback", "--wait", "8")
 
-    failed = host.run("start", "--no-fallback", "--wait", "8")
 
+def test_a_service_that_does_not_come_up_is_told_with_its_cause_and_remedy(
+    host, failed
+):
     failed.expect(43, "| loading", "known cause, gpu-memory-full: GPU 0 has no room")
     failed.expect(43, "remedy: End what else uses that GPU")
     told = host.run("diagnose").expect(43, "service dies is", "over and over")
     assert "gpu-memory-full: GPU 0 has no room: 22.00 MiB more" in told.said
     host.run("status").expect(0, "WRONG       dies:", "gpu-memory-full")
 
-    # What they wrote is shown, by whom, also of one that died and on a terminal.
+
+@pytest.mark.usefixtures("failed")
+def test_what_containers_wrote_is_shown_also_of_one_that_died(host, bundles):
+    # By whom it was written, and also on a terminal.
     logs = host.run("logs", "--tail", "1").expect(0)
     assert "dies    | torch.OutOfMemoryError: CUDA out of memory." in logs.out
     assert "speaks  | on a terminal" in logs.out
     assert "llm     | the model is loaded" in logs.out
+    # One that keeps no log hides no other one's.
+    assert "the log of mute" in logs.err and "cannot be read" in logs.err
+    (lost,) = host.run("logs", "--json").expect(0).facts["unreadable"]
+    assert lost["service"] == "mute"
     assert "dies" not in host.run("logs", bundles.name, "llm").expect(0).out
     host.run("logs", bundles.name, "web").expect(2, "there is no container of web")
     lines = host.run("logs", bundles.name, "llm", "--since", "1h", "--json").facts

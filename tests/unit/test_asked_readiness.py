@@ -6,6 +6,7 @@ import errno
 import json
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 from types import SimpleNamespace
@@ -70,6 +71,25 @@ def test_one_that_loads_is_not_ready_and_what_it_says_is_kept(server):
     }
     server.status = READY
     assert ready(STATE) is True
+
+
+def test_one_that_runs_and_does_not_answer_is_named_for_what_it_says(server):
+    engine = AnEngine(server.server_port, host_ip="127.0.0.1")
+    ready = Readiness(engine, stack(VLLM))
+
+    server.status = LOADING
+    loading = ready.fault_of(STATE)
+    server.status = READY
+
+    address = f"127.0.0.1:{server.server_port}"
+    assert loading == (
+        f"it runs, and is not ready: vllm at {address}/health: status 503"
+    )
+    assert ready.fault_of(STATE) is None
+    # Its health check decides where there is one, and its state where it has ended.
+    server.status = LOADING
+    assert ready.fault_of(replace(STATE, health="healthy")) is None
+    assert ready.fault_of(replace(STATE, status="exited")) is None
 
 
 def test_one_that_does_not_listen_is_not_ready():

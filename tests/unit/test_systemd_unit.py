@@ -16,6 +16,7 @@ from sealift_installer.systemd_unit import (
     systemd_version,
     unit_text,
 )
+from sealift_manifests.errors import FellBackError, StartError
 
 SYSTEMD = shutil.which("systemd-analyze")
 WISHES = UnitWishes(
@@ -44,9 +45,10 @@ def test_nothing_serves_before_the_audit_and_nothing_is_cut_off_by_the_clock():
 
     run = "/usr/bin/python3 -I -B /var/lib/sealift/current/acme/s.pyz"
     # `start` audits; what Docker has started by itself is stopped before.
-    assert unit["ExecStartPre"] == [f"{run} stop acme"]
-    assert unit["ExecStart"] == [f"{run} start acme"]
-    assert unit["ExecStop"] == [f"{run} stop acme"]
+    # Neither is hindered by another bundle's start or install, which takes hours.
+    assert unit["ExecStartPre"] == [f"{run} stop acme --at-once"]
+    assert unit["ExecStart"] == [f"{run} start acme --wait-for-lock"]
+    assert unit["ExecStop"] == [f"{run} stop acme --at-once"]
     assert unit["TimeoutStartSec"] == ["infinity"]
     assert unit["Requires"] == ["docker.service"]
     assert unit["RequiresMountsFor"] == [
@@ -56,6 +58,14 @@ def test_nothing_serves_before_the_audit_and_nothing_is_cut_off_by_the_clock():
     assert "docker.service" in after and "nvidia-persistenced.service" in after
     assert (unit["Restart"], unit["RestartSec"]) == (["on-failure"], ["60"])
     assert "50" in unit["RestartPreventExitStatus"][0].split()
+
+
+def test_a_start_that_ends_with_the_release_before_serving_is_not_tried_again():
+    unit = settings(unit_text(WISHES))
+
+    # A second start would stop what serves, and audit it anew.
+    assert unit["SuccessExitStatus"] == [str(FellBackError.exit_code)] == ["47"]
+    assert StartError.exit_code != FellBackError.exit_code
 
 
 def test_a_stack_without_gpus_waits_for_none():

@@ -11,6 +11,7 @@ from typing import Any, Dict, List, Tuple
 from sealift_manifests.bundle import INSTALLER_NAME
 from sealift_manifests.errors import UsageError
 
+from sealift_installer.engine import DEFAULT_SOCKETS
 from sealift_installer.health import DEFAULT_WAIT
 from sealift_installer.host import Host
 from sealift_installer.host_trust import KeyFile, NamedKeys
@@ -121,7 +122,6 @@ def add_set(parser: ArgumentParser) -> None:
 
 def add_start_options(parser: ArgumentParser) -> None:
     """Declare how a stack is started."""
-    add_set(parser)
     parser.add_argument(
         "--layers",
         action="store_true",
@@ -177,9 +177,20 @@ def start_command(host: Host, name: str) -> str:
     """Return what to type next: the host's own copy, with the places named here."""
     layout = host.layout
     copy = os.path.join(layout.current(name), INSTALLER_NAME)
-    words = ["python3", "-I", "-B", copy, "start", name]
+    words = ["python3", "-I", "-B", copy, "start", name, *host_options(host)]
+    return " ".join(shlex.quote(word) for word in words)
+
+
+def host_options(host: Host) -> List[str]:
+    """Return the options by which a command works where this one does.
+
+    The engine is named wherever another could be found without, such as by DOCKER_HOST.
+    """
+    layout, words = host.layout, []
     if layout.state != DEFAULT_STATE:
         words += ["--state-dir", layout.state]
     if layout.config != DEFAULT_CONFIG:
         words += ["--config-dir", layout.config]
-    return " ".join(shlex.quote(word) for word in words)
+    if host.engine.socket_path != DEFAULT_SOCKETS[0]:
+        words += ["--engine", host.engine.socket_path]
+    return words

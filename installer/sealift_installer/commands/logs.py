@@ -7,13 +7,13 @@ import queue
 import re
 import threading
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from typing import Any, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
 from sealift_manifests.errors import EngineError, UsageError
 from sealift_manifests.names import project_name
 
 from sealift_installer.commands import Result, add_installed_name
-from sealift_installer.composed import containers_of, service_of
+from sealift_installer.composed import containers_of, name_of, service_of
 from sealift_installer.container_log import LogLine, log_lines
 from sealift_installer.engine import printable
 from sealift_installer.host import Host
@@ -25,7 +25,6 @@ HELP = "show what the stack's containers wrote"
 _TAIL = "100"
 _SINCE = re.compile(r"([0-9]+)([smhd]?)\Z")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _END = None
 
 
@@ -66,10 +65,16 @@ def run(args: Namespace, host: Host) -> Result:
     shown = _containers(host, project_name(release.manifest.name), args.service)
     since = host.now().timestamp() - args.since if args.since is not None else None
     options = {"tail": args.tail, "since": since, "follow": args.follow}
-    streams = [log_lines(host.engine, one, **options) for one in shown]
+    lost: List[Dict[str, str]] = []
+    streams = [
+        _readable(host, one, log_lines(host.engine, one, **options), lost)
+        for one in shown
+    ]
     lines = _followed(streams) if args.follow else _merged(streams)
     if args.json:
-        return "", {"bundle": release.manifest.name, "lines": [vars(x) for x in lines]}
+        found = [vars(line) for line in lines]
+        name = release.manifest.name
+        return "", {"bundle": name, "lines": found, "unreadable": lost}
     width = max((len(service_of(one)) for one in shown), default=0)
     try:
         for line in lines:
@@ -93,6 +98,28 @@ def _containers(
     return [one for one in found if not services or service_of(one) in services]
 
 
+def _readable(
+    host: Host,
+    shown: Mapping[str, Any],
+    lines: Iterator[LogLine],
+    lost: List[Dict[str, str]],
+) -> Iterator[LogLine]:
+    """Yield the lines; where the engine gives them no more, say so and note it.
+
+    A log driver that keeps nothing must not hide what the other containers wrote.
+    """
+    try:
+        yield from lines
+    except EngineError as error:
+        service, container = service_of(shown), name_of(shown)
+        lost.append(
+            {"service": service, "container": container, "error": error.message}
+        )
+        host.report.step(
+            f"the log of {service} ({container}) cannot be read: {error.message}"
+        )
+
+
 def _merged(streams: Sequence[Iterator[LogLine]]) -> Iterator[LogLine]:
     return heapq.merge(*streams, key=lambda line: line.time)
 
@@ -105,8 +132,6 @@ def _followed(streams: Sequence[Iterator[LogLine]]) -> Iterator[LogLine]:
         try:
             for line in stream:
                 lines.put(line)
-        except EngineError as error:
-            lines.put(LogLine("", "", "", error.message))
         finally:
             lines.put(_END)
 
@@ -122,9 +147,9 @@ def _followed(streams: Sequence[Iterator[LogLine]]) -> Iterator[LogLine]:
 
 
 def _told(line: LogLine, width: int, *, times: bool) -> str:
-    text = _COLOURS.sub("", line.text)
     time = f"{line.time} " if times else ""
-    return f"{line.service:<{width}} | {time}{printable(text, len(text))}"
+    text = printable(line.text, len(line.text))
+    return f"{line.service:<{width}} | {time}{text}"
 
 
 def _seconds(text: str) -> int:

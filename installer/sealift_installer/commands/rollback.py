@@ -13,6 +13,7 @@ from sealift_installer.commands import (
     Result,
     add_accept,
     add_installed_name,
+    add_set,
     add_start_options,
     add_trust_options,
     named_keys,
@@ -39,6 +40,7 @@ def configure(parser: ArgumentParser) -> None:
     )
     add_trust_options(parser)
     add_accept(parser)
+    add_set(parser)
     add_start_options(parser)
 
 

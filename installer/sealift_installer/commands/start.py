@@ -6,6 +6,7 @@ When a release that never came up does not come up, the one before is started ag
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from dataclasses import replace
 from typing import List
 
 from sealift_manifests.preflight.words import acceptance_of
@@ -14,6 +15,7 @@ from sealift_installer.commands import (
     Result,
     add_accept,
     add_installed_name,
+    add_set,
     add_start_options,
     add_trust_options,
     named_keys,
@@ -33,11 +35,21 @@ def configure(parser: ArgumentParser) -> None:
     add_installed_name(parser)
     add_trust_options(parser)
     add_accept(parser)
+    add_set(parser)
     add_start_options(parser)
+    parser.add_argument(
+        "--wait-for-lock",
+        action="store_true",
+        help="while another command is at work, wait for it, as the systemd unit does",
+    )
 
 
 def run(args: Namespace, host: Host) -> Result:
     """Start the release in use."""
+    if args.wait_for_lock:
+        host = replace(host, waits=True)
+        with host.locked():
+            pass  # What is in use is known when the other command is done.
     return start_release(args, host, choose(host.layout, args.name))
 
 

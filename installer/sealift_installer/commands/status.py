@@ -97,7 +97,7 @@ def _describe(
         "last_smoke": asked.get("time") if asked else None,
         "last_smoke_clean": asked.get("clean") if asked else None,
         "models": {m.name: host.layout.tree(m) for m in manifest.models},
-        "data": data_facts(host, manifest),
+        "data": data_facts(host, manifest, silent=silence is not None),
         "services": {one.state.service: str(one.state) for one in containers},
         "containers": [one.facts(now) for one in containers],
         "causes": list(_causes(host, containers)),

@@ -22,10 +22,10 @@ from sealift_installer.commands import (
     add_accept,
     add_installed_name,
     add_start_options,
+    host_options,
 )
 from sealift_installer.health import DEFAULT_WAIT
 from sealift_installer.host import Host
-from sealift_installer.layout import DEFAULT_CONFIG, DEFAULT_STATE
 from sealift_installer.releases import choose
 from sealift_installer.stack import project_of
 from sealift_installer.systemd_unit import (
@@ -62,7 +62,7 @@ def run(args: Namespace, host: Host) -> Result:
     text = unit_text(
         UnitWishes(
             name=name,
-            command=_command(args, host, name),
+            command=_command(host, name),
             start_options=_start_options(args),
             places=distinct(
                 [
@@ -92,17 +92,10 @@ def run(args: Namespace, host: Host) -> Result:
     return "\n".join(lines), facts
 
 
-def _command(args: Namespace, host: Host, name: str) -> List[str]:
-    layout = host.layout
-    copy = os.path.join(layout.current(name), INSTALLER_NAME)
-    words = [sys.executable or "/usr/bin/python3", "-I", "-B", copy]
-    if layout.state != DEFAULT_STATE:
-        words += ["--state-dir", layout.state]
-    if layout.config != DEFAULT_CONFIG:
-        words += ["--config-dir", layout.config]
-    if args.engine:
-        words += ["--engine", args.engine]
-    return words
+def _command(host: Host, name: str) -> List[str]:
+    copy = os.path.join(host.layout.current(name), INSTALLER_NAME)
+    python = sys.executable or "/usr/bin/python3"
+    return [python, "-I", "-B", copy, *host_options(host)]
 
 
 def _start_options(args: Namespace) -> List[str]:
