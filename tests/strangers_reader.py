@@ -20,7 +20,7 @@ import zstandard
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-from strangers_settings import check_site, need
+from strangers_settings import NEWER, check_site, need
 
 CHUNK = 8 << 20
 OUTER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}(?<!\.)\Z")
@@ -288,6 +288,9 @@ def check_smoke(manifest: Mapping[str, Any]) -> None:  # 8
         need(not expected.get("stream") or not expected.get("json"), "json of a stream")
         for rule in expected.get("json", []):
             need(rule["rule"] in ("type", "is", "contains", "matches"), "rule")
+            pattern = rule["value"] if rule["rule"] == "matches" else ""
+            newer = r"(?!\A\(\?i\))" + f"({NEWER})"
+            need(not re.search(newer, pattern), "a pattern not every reader knows")
         names.add(test["name"])
 
 

@@ -21,6 +21,7 @@ VALUES = {  # 8
 }
 OURS = r"(COMPOSE|DOCKER|BUILDKIT|SEALIFT|LD|LC|SSL|SSH|CURL|REQUESTS)_.*"
 TAKEN = rf"(?i:{OURS}|PYTHON.*|PATH|HOME|TMPDIR|LANG|.*_PROXY)"
+NEWER = r"\(\?(?!:)|[*+?}]\+|\\z"  # 8
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
@@ -56,7 +57,7 @@ def check_setting(setting: Mapping[str, Any]) -> None:  # 8
     pattern = setting.get("pattern")
     need(pattern is None or kind == "text", "pattern")
     need(len(pattern or "") <= 256, "pattern")
-    need(not re.search(r"\(\?(?!:)|[*+?}]\+", pattern or ""), "pattern")
+    need(not re.search(NEWER, pattern or ""), "pattern")
     for text in (*choices, setting.get("help", ""), pattern or ""):
         need(not CONTROL.search(text), "not one line")
     need(len(setting.get("help", "")) <= 512, "help")

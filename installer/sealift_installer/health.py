@@ -51,26 +51,30 @@ def wait_healthy(
 ) -> Tuple[ServiceState, ...]:
     """Wait until every service is up, and return the containers.
 
-    `progress` is told what each look has seen; `said` is what `ready` was answered.
+    `progress` is told at each look what is still waited for; `said` is what `ready`
+    was answered.
     Raises StartError with the state, the health check's last words, the last log lines
     and the known causes of each service that failed, or that is not up after
     `timeout_s` seconds.
     """
-    watch, expected = _Watch(clock, ready), sorted(set(services))
+    watch, expected = _Watch(clock, ready), set(services)
     end = clock() + timeout_s
     while True:
         states = project_state(engine, project)
-        progress(states)
         watch.see(states)
-        waiting = [name for name in expected if not watch.is_up(name)]
+        late = tuple(
+            state
+            for state in states
+            if state.service in expected and not watch.is_up(state)
+        )
+        gone = sorted(expected - {state.service for state in states})
         failed = [state for state in states if watch.is_failed(state)]
         if failed:
             raise start_error(engine, project, failed, [])
-        if not waiting:
+        if not late and not gone:
             return states
+        progress(late)
         if clock() >= end:
-            late = [state for state in states if state.service in waiting]
-            gone = sorted(set(waiting) - {state.service for state in late})
             raise start_error(engine, project, late, gone, timeout_s, said)
         sleep(_POLL_SECONDS)
 
@@ -85,23 +89,17 @@ class _Watch:
         self._ready = ready
         self._since: Dict[Tuple[str, str], float] = {}
         self._restarts: Dict[str, int] = {}
-        self._states: Tuple[ServiceState, ...] = ()
 
     def see(self, states: Tuple[ServiceState, ...]) -> None:
-        self._states = states
         for state in states:
             self._since.setdefault((state.container, state.started), self._clock())
             self._restarts.setdefault(state.container, state.restarts)
-
-    def is_up(self, service: str) -> bool:
-        mine = [state for state in self._states if state.service == service]
-        return bool(mine) and all(map(self._container_is_up, mine))
 
     def is_failed(self, state: ServiceState) -> bool:
         restarts = state.restarts - self._restarts[state.container]
         return state.is_failed or restarts >= MAX_RESTARTS
 
-    def _container_is_up(self, state: ServiceState) -> bool:
+    def is_up(self, state: ServiceState) -> bool:
         if state.status != "running":
             return state.is_done
         if state.health is not None:

@@ -15,8 +15,11 @@ from sealift_installer.asking import AskError, ask
 from sealift_installer.engine import Engine, name_in_path
 from sealift_installer.reach import address_of
 from sealift_installer.service_state import ServiceState
+from sealift_installer.tls_probe import speaks_tls
 
 _PATIENCE = 5.0
+_LOCKED = (401, 403)
+"""It is up and answers; only, it wants a key."""
 
 
 class Readiness:
@@ -45,9 +48,13 @@ class Readiness:
             reply = ask(address, "GET", endpoint.path, _PATIENCE)
         except AskError as error:
             self.said[state.container] = f"{what}: {error}"
-            return None if error.no_way else False
+            unknown = error.no_way or error.strange
+            if error.refused and speaks_tls(address, _PATIENCE):
+                self.said[state.container] += "; it speaks TLS"
+                unknown = True
+            return None if unknown else False
         self.said[state.container] = f"{what}: status {reply.status}"
-        return 200 <= reply.status < 300
+        return 200 <= reply.status < 300 or reply.status in _LOCKED
 
     def fault_of(self, state: ServiceState) -> Optional[str]:
         """Return, in words, that a container without a health check is not ready."""

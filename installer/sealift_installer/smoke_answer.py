@@ -147,17 +147,33 @@ def _holds(rule: JsonRule, found: Any) -> bool:
     if rule.rule == "type":
         return _type_of(found) in _ACCEPTED.get(rule.value, (rule.value,))
     if rule.rule == "is":
-        wanted = json.loads(rule.value)
-        # In Python true is 1; in JSON it is not.
-        return bool(_type_of(found) == _type_of(wanted) and found == wanted) or (
-            {_type_of(found), _type_of(wanted)} <= {"integer", "number"}
-            and bool(found == wanted)
-        )
+        return _is_same(json.loads(rule.value), found)
     if not isinstance(found, str):
         return False
     if rule.rule == "contains":
         return rule.value in found
     return re.search(rule.value, found) is not None
+
+
+def _is_same(wanted: Any, found: Any) -> bool:
+    """Compare as JSON does: in Python true is 1, and inside of lists and objects too.
+
+    Without recursion: how deep an answer goes is up to who gives it.
+    """
+    pairs = [(wanted, found)]
+    while pairs:
+        one, other = pairs.pop()
+        if isinstance(one, dict) and isinstance(other, dict):
+            if one.keys() != other.keys():
+                return False
+            pairs += [(one[key], other[key]) for key in one]
+        elif isinstance(one, list) and isinstance(other, list):
+            if len(one) != len(other):
+                return False
+            pairs += zip(one, other)
+        elif isinstance(one, bool) != isinstance(other, bool) or one != other:
+            return False
+    return True
 
 
 _ACCEPTED = {"number": ("number", "integer")}

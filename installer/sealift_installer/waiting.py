@@ -38,10 +38,7 @@ class Waiting:
             return
         self._last = now
         for state in states:
-            if state.status == "running" and state.health == "healthy":
-                continue
-            if not state.is_done:
-                self._say(self._line(state, now - self._began))
+            self._say(self._line(state, now - self._began))
 
     def _line(self, state: ServiceState, seconds: float) -> str:
         words = f"{state.service} is {state} after {seconds:.0f} s"

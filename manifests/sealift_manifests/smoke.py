@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Tuple
 
 from sealift_manifests.paths import is_label
+from sealift_manifests.patterns import pattern_fault
 from sealift_manifests.records import require
 
 FEATURE = "smoke"
@@ -27,6 +28,7 @@ _PATH = re.compile(r"/[!-~]{0,2000}\Z")
 _JSON_PATH = re.compile(r"[^.\s]{1,200}(\.[^.\s]{1,200}){0,30}\Z")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}\Z")
 _HEADER_VALUE = re.compile(r"[ -~]{0,1000}\Z")
+_ANY_CASE = "(?i)"
 _OWN_HEADERS = ("connection", "content-length", "host", "transfer-encoding")
 
 
@@ -52,7 +54,7 @@ class JsonRule:
 
     `path` are keys, and numbers of items, divided by dots. `value` is the name of a
     type with the rule `type`, JSON with `is`, text with `contains`, and a regular
-    expression with `matches`.
+    expression with `matches`, which may begin with `(?i)`.
     """
 
     path: str
@@ -74,12 +76,9 @@ class JsonRule:
             except (ValueError, RecursionError) as error:
                 raise ValueError(f"{self.path}: the value is not JSON") from error
         elif self.rule == "matches":
-            try:
-                re.compile(self.value)
-            except re.error as error:
-                raise ValueError(
-                    f"{self.path}: {self.value!r} is no regular expression: {error}"
-                ) from error
+            starts = self.value.startswith(_ANY_CASE)
+            fault = pattern_fault(self.value[len(_ANY_CASE) if starts else 0 :])
+            require(not fault, f"{self.path}: the pattern {self.value!r} {fault}")
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import socket
-from collections.abc import Iterator
+import ssl
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
@@ -18,6 +19,7 @@ from sealift_manifests.readiness import NOTE
 from test_waiting import STATE
 
 LOADING, READY = 503, 200
+TLS_ALERT = b"\x15\x03\x01\x00\x02\x02\x46"
 
 
 class AnEngine:
@@ -90,6 +92,71 @@ def test_one_that_runs_and_does_not_answer_is_named_for_what_it_says(server):
     server.status = LOADING
     assert ready.fault_of(replace(STATE, health="healthy")) is None
     assert ready.fault_of(replace(STATE, status="exited")) is None
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_one_that_wants_a_key_is_up_and_answers(server, status):
+    port = server.server_address[1]
+    ready = Readiness(AnEngine(port, host_ip="127.0.0.1"), stack(VLLM))
+
+    server.status = status
+
+    assert ready(STATE) is True
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Callable[[socket.socket], None]], int]]:
+    """Treat each connection to a port in a way of one's own."""
+    listeners = []
+
+    def started(treat: Callable[[socket.socket], None]) -> int:
+        listener = socket.create_server(("127.0.0.1", 0))
+        listeners.append(listener)
+
+        def go() -> None:
+            while True:
+                try:
+                    with listener.accept()[0] as wire:
+                        treat(wire)
+                except ssl.SSLError:
+                    continue
+                except OSError:
+                    return
+
+        Thread(target=go, daemon=True).start()
+        return listener.getsockname()[1]
+
+    yield started
+    for listener in listeners:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+
+
+def test_nobody_knows_of_one_that_speaks_tls_and_hangs_up_on_http(serve):
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    port = serve(lambda wire: tls.wrap_socket(wire, server_side=True).close())
+    ready = Readiness(AnEngine(port, host_ip="127.0.0.1"), stack(VLLM))
+
+    assert ready(STATE) is None
+    assert "it speaks TLS" in ready.said[STATE.container]
+
+
+def test_one_that_only_hangs_up_is_not_ready(serve):
+    port = serve(lambda wire: None)
+    ready = Readiness(AnEngine(port, host_ip="127.0.0.1"), stack(VLLM))
+
+    assert ready(STATE) is False
+
+
+def test_nobody_knows_of_one_that_speaks_another_protocol(serve):
+    def alert(wire: socket.socket) -> None:
+        wire.recv(1 << 16)
+        wire.sendall(TLS_ALERT)
+
+    ready = Readiness(AnEngine(serve(alert), host_ip="127.0.0.1"), stack(VLLM))
+
+    assert ready(STATE) is None
+    assert "not HTTP" in ready.said[STATE.container]
 
 
 def test_one_that_does_not_listen_is_not_ready():

@@ -42,6 +42,7 @@ BAD_SETTINGS: list[dict[str, object]] = [
     {"name": "A", "type": "text", "pattern": "a+", "default": "ab"},
     {"name": "A", "type": "text", "pattern": "(?i)a"},
     {"name": "A", "type": "text", "pattern": "a++"},
+    {"name": "A", "type": "text", "pattern": r"a\z"},
     {"name": "A", "type": "integer", "pattern": "1"},
     {"name": "A", "type": "text", "help": "x" * 513},
     {"name": "A", "type": "boolean", "default": "1"},

@@ -109,6 +109,41 @@ def test_the_feature_and_the_tests_go_together_for_us_and_a_stranger(value):
         strangers_reader.check_smoke(value)
 
 
+def with_pattern(pattern: str) -> dict[str, object]:
+    rule = {"path": "a", "rule": "matches", "value": pattern}
+    return with_tests({**TEST, "expect": {"json": [rule]}})
+
+
+@pytest.mark.parametrize(
+    "pattern", ["[0-9]++", "a{2}+", "(?>a|b)", r"Paris\z", "a(?i)b", "(?=a)", "(?i)a*+"]
+)
+def test_a_pattern_that_not_every_python_reads_is_refused_by_us_and_a_stranger(pattern):
+    value = with_pattern(pattern)
+
+    with pytest.raises(ManifestError, match="the pattern"):
+        parse_manifest(strictjson.dump(value))
+    with pytest.raises(ValueError, match="pattern"):
+        strangers_reader.check_smoke(value)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["(?i)paris", r"^It is \w+\.\Z", "(?:a|b)+", "(?i)(?:a)?"]
+)
+def test_a_pattern_that_every_python_reads_is_taken(pattern):
+    value = with_pattern(pattern)
+
+    strangers_reader.check_smoke(value)
+    manifest = parse_manifest(strictjson.dump(value))
+
+    assert manifest.stack is not None
+    assert manifest.stack.smoke[0].expect.json[0].value == pattern
+
+
+def test_a_pattern_too_large_for_a_reader_is_refused():
+    with pytest.raises(ManifestError, match="the pattern"):
+        parse_manifest(strictjson.dump(with_pattern("a{99999999999999}")))
+
+
 def test_a_stranger_takes_what_we_take():
     strangers_reader.check_smoke(with_tests(TEST))
     strangers_reader.check_smoke(a_manifest())

@@ -135,8 +135,8 @@ def test_all_faults_are_told_at_once_with_their_lines(load):
         "smoke[2].service (line 10): audit has no network, so nobody can ask it",
         "smoke[3].expekt (line 11): is not a key here; did you mean expect? allowed: "
         "name, service, port, path, method, headers, json, body, expect, within",
-        "smoke[4] (line 12): a: '(' is no regular expression: missing ), unterminated "
-        "subpattern at position 0",
+        "smoke[4] (line 12): a: the pattern '(' is not a regular expression: missing "
+        "), unterminated subpattern at position 0",
     ]
 
 

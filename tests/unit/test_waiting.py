@@ -4,7 +4,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from sealift_installer import waiting
+from sealift_installer import health, waiting
+from sealift_installer.health import STEADY_SECONDS
 from sealift_installer.service_state import ServiceState
 from sealift_installer.waiting import EVERY, Waiting
 
@@ -33,18 +34,48 @@ def test_every_some_seconds_it_is_told_who_is_waited_for_and_what_it_said_last(
     said, now = [], [0.0]
     ready = {"acme-llm-1": "vllm at 127.0.0.1:8000/health: nobody listens there"}
     look = Waiting(object(), said.append, ready, clock=lambda: now[0])
-    healthy = replace(STATE, service="web", health="healthy")
-    done = replace(STATE, service="job", status="exited", restart_policy="no")
 
     for second in range(int(2 * EVERY) + 1):
         now[0] = float(second)
-        look((STATE, healthy, done))
+        look((STATE,))
 
     assert said == [
         f"llm is running after {seconds} s (vllm at 127.0.0.1:8000/health: nobody "
         "listens there); it says: loading shard 3/8"
         for seconds in (15, 30)
     ]
+
+
+def test_who_is_up_however_that_is_known_is_not_waited_for(monkeypatch):
+    def container(service: str, **changes: object) -> ServiceState:
+        return replace(STATE, service=service, container=service, **changes)
+
+    states = (
+        container("llm"),
+        container("answers"),
+        container("healthy", health="healthy"),
+        container("job", status="exited", restart_policy="no"),
+        container("of-another-release"),
+        container("steady"),
+    )
+    answers = {"llm": iter([False, False, True]), "answers": iter([True] * 3)}
+    now, seen = [0.0], []
+    monkeypatch.setattr(health, "project_state", lambda *_: states)
+
+    health.wait_healthy(
+        object(),
+        "acme",
+        [state.service for state in states if state.service != "of-another-release"],
+        60,
+        clock=lambda: now[0],
+        sleep=lambda _: now.__setitem__(0, now[0] + STEADY_SECONDS),
+        progress=lambda late: seen.append([state.service for state in late]),
+        ready=lambda state: (
+            next(answers[state.service], True) if state.service in answers else None
+        ),
+    )
+
+    assert seen == [["llm", "steady"], ["llm"]]
 
 
 @pytest.mark.parametrize(

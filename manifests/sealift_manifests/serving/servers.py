@@ -137,17 +137,26 @@ def _are_known(started: Started) -> bool:
     )
 
 
+def vllm_words(started: Started) -> Optional[Tuple[Word, ...]]:
+    """Return the words of vLLM, with the options of its `--config` file.
+
+    None where that file cannot be read here.
+    """
+    words = plain_words(started.words)
+    has_file, file = Options(words).value("--config")
+    if not has_file:
+        return words
+    path = posixpath.normpath(posixpath.join(started.folder, file or ""))
+    read = started.files.get(path)
+    # Of what is given in both, the command line counts.
+    return None if read is None else (*read, *words)
+
+
 def _vllm(started: Started) -> Dict[str, Any]:
-    options = started.options
-    has_file, file = options.value("--config")
-    if has_file:
-        path = posixpath.normpath(posixpath.join(started.folder, file or ""))
-        read = started.files.get(path)
-        if read is None:
-            # The options stand in a file that cannot be read here.
-            return {"server": "other"}
-        # Of what is given in both, the command line counts.
-        options = Options((*read, *plain_words(started.words)))
+    words = vllm_words(started)
+    if words is None:
+        return {"server": "other"}
+    options = Options(words)
     length_given, length = options.value("--max-model-len")
     if length_given and length in ("auto", "-1"):
         # vLLM takes the longest that fits, so the shortest has to.
