@@ -97,7 +97,11 @@ def evidence_of(
         attempts=done.attempts,
         settings=tuple(
             RehearsedSetting(name, value)
-            for name, _, value in (pair.partition("=") for pair in sorted(options.given))
+            for name, _, value in map(_parted, sorted(options.given))
         ),
         accepted=tuple(sorted(done.accepted)),
     )
+
+
+def _parted(pair: str) -> tuple[str, str, str]:
+    return pair.partition("=")
