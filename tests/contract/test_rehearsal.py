@@ -239,7 +239,7 @@ def test_a_second_rehearsal_does_not_open_the_wall_of_the_first():
     after = rules()
 
     assert during == before != after
-    # The lock goes with the wall, and the rules of one that was killed as well.
+    # The lock goes with the wall.
     with walled_in():
         assert rules() == before
     assert rules() == after
