@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import uuid
 from dataclasses import replace
+from itertools import chain, count
 from typing import IO, FrozenSet, Iterable, Iterator, List, Mapping, Set, Tuple
 
 from sealift_manifests.bundle import Bundle
@@ -49,6 +50,7 @@ from sealift_installer.data_record import (
     write_record,
 )
 from sealift_installer.data_volumes import (
+    UNFINISHED,
     DataState,
     data_state,
     kept_words,
@@ -120,7 +122,10 @@ class DataFilling:
             raise
 
     def _make(self, volume: VolumeEntry, state: DataState) -> None:
-        """Make the volume anew and fill it; what is in it, if it counts, is kept."""
+        """Make the volume anew and fill it; what is in it, if it counts, is kept.
+
+        Wherever this is cut off, a half-filled volume is known as one: see `_begun`.
+        """
         engine, bundle = self._host.engine, self._slot.bundle
         sweep_holders(engine)
         drop_half_kept(self._host, bundle.manifest.name, state)
@@ -167,8 +172,7 @@ class DataFilling:
         host, bundle = self._host, self._slot.bundle
         require_free(host, bundle.manifest, [state.volume])
         self._require_whole(volume)
-        stamp = host.now().strftime("%Y%m%dT%H%M%SZ")
-        keeping = Keeping(f"{state.volume}.kept-{stamp}", uuid.uuid4().hex)
+        keeping = Keeping(name_to_keep(host, state.volume), uuid.uuid4().hex)
         self._write(volume, replace(state.record or begun, keeping=keeping))
         labels = {OWNER: bundle.manifest.name, TOKEN: keeping.token}
         make_volume(host.engine, keeping.volume, labels)
@@ -176,7 +180,10 @@ class DataFilling:
             faults = copy_volume(host, state.volume, keeping.volume, progress)
         _require(faults, keeping.volume)
         sync_engine(host)
-        host.report.step(f"what {state.volume} held is kept as {keeping.volume}")
+        host.report.step(
+            f"what {state.volume} held is kept as {keeping.volume}: content, owners, "
+            "modes, and times to the second; not extended attributes or ACLs"
+        )
         return keeping.volume
 
     def _require_whole(self, volume: VolumeEntry) -> None:
@@ -243,12 +250,25 @@ def sync_engine(host: Host) -> None:
         os.sync()
 
 
+def name_to_keep(host: Host, volume: str) -> str:
+    """Return a name that no volume has: two runs in one second may keep one each."""
+    name = f"{volume}.kept-{host.now().strftime('%Y%m%dT%H%M%SZ')}"
+    names = chain([name], (f"{name}-{number}" for number in count(2)))
+    return next(each for each in names if find_volume(host.engine, each) is None)
+
+
 def _begun(
     bundle: Bundle, volume: VolumeEntry, state: DataState, host: Host
 ) -> DataRecord:
+    """Return the record of a volume that is about to be filled.
+
+    One that is half filled keeps its token until it is gone, or it would be taken for
+    the site's. What is settled stays the site's for as long as it is there.
+    """
+    half = state.record if state.kind == UNFINISHED else None
     return DataRecord(
         volume=state.volume,
-        token=uuid.uuid4().hex,
+        token=half.token if half else uuid.uuid4().hex,
         state=FILLING,
         digest=volume.digest,
         version=bundle.manifest.version,

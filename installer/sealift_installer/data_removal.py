@@ -22,19 +22,27 @@ from sealift_installer.volumes import remove_volume
 
 
 def data_of(host: Host, bundle: str) -> Tuple[str, ...]:
-    """Return the volumes of data that are there, and the copies that were kept.
+    """Return the volumes of data that are there, and copies of them, whole or begun.
 
-    Only those that Sealift has made; none where no engine answers.
+    Only those that Sealift has made. Raises EngineError where no engine tells.
     """
     names = []
     for label in recorded_labels(host.layout, bundle):
+        names.append(data_volume_name(bundle, label))
         record = read_record(host.layout, bundle, label)
-        names += [data_volume_name(bundle, label), *(record.kept if record else ())]
+        if record is not None:
+            names += record.kept
+            names += [record.keeping.volume] if record.keeping else []
+    found = {name: find_volume(host.engine, name) for name in names}
+    return tuple(n for n, v in found.items() if v and owner_of(v) == bundle)
+
+
+def data_to_show(host: Host, bundle: str) -> Tuple[str, ...]:
+    """Return the same to be shown; none where no engine tells."""
     try:
-        found = {name: find_volume(host.engine, name) for name in names}
+        return data_of(host, bundle)
     except EngineError:
         return ()
-    return tuple(n for n, v in found.items() if v and owner_of(v) == bundle)
 
 
 def require_no_users(host: Host, bundle: str) -> None:
@@ -54,7 +62,10 @@ def require_no_users(host: Host, bundle: str) -> None:
 
 
 def remove_data(host: Host, bundle: str) -> Tuple[str, ...]:
-    """Remove the volumes of data and what was kept of them; return their names."""
+    """Remove the volumes of data and what was kept of them; return their names.
+
+    What is remembered of them goes last: while one is there, it is known.
+    """
     names = data_of(host, bundle)
     for name in names:
         remove_volume(host.engine, name)

@@ -16,6 +16,7 @@ from sealift_manifests.volume_entries import VolumeEntry
 
 from sealift_installer import space
 from sealift_installer.containers import Container, containers
+from sealift_installer.data_attributes import require_no_attributes
 from sealift_installer.data_engine import (
     find_volume,
     is_holder,
@@ -81,8 +82,13 @@ def settled(host: Host, manifest: Manifest, restore: Iterable[str]) -> FrozenSet
     return frozenset(s.label for s in states if s.is_settled) - frozenset(restore)
 
 
-def check_restore(host: Host, manifest: Manifest, restore: Iterable[str]) -> None:
-    """Raise for volumes that cannot be replaced: not in the bundle, or in use."""
+def check_restore(
+    host: Host, manifest: Manifest, restore: Iterable[str], *, is_lossy: bool
+) -> None:
+    """Raise for volumes that cannot be replaced: not in the bundle, or in use.
+
+    Also, but with `is_lossy`, for those with attributes that the copy would lose.
+    """
     restore = sorted(restore)
     known = [volume.name for volume in manifest.volumes]
     unknown = [label for label in restore if label not in known]
@@ -95,6 +101,8 @@ def check_restore(host: Host, manifest: Manifest, restore: Iterable[str]) -> Non
     if restore:
         names = [data_volume_name(manifest.name, label) for label in restore]
         require_free(host, manifest, names)
+        if not is_lossy:
+            require_no_attributes(host, names)
 
 
 def require_free(host: Host, manifest: Manifest, volumes: Iterable[str]) -> None:

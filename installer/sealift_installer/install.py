@@ -69,7 +69,8 @@ class InstallOptions:
 
     `downgrade_reason` permits a lower serial than this host has had; `acceptance`
     takes fails of the preflight on. With `swap` the media may come one by one. `given`
-    are settings of this site, `restore` the volumes of data whose content is replaced.
+    are settings of this site, `restore` the volumes of data whose content is replaced,
+    `is_lossy` lets what they hold be kept without attributes that a copy loses.
     """
 
     named: NamedKeys
@@ -79,6 +80,7 @@ class InstallOptions:
     swap: bool = False
     given: Mapping[str, str] = field(default_factory=dict)
     restore: FrozenSet[str] = frozenset()
+    is_lossy: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,8 +108,9 @@ def install(host: Host, places: Sequence[str], options: InstallOptions) -> Insta
         )
         site.check_before(host.layout, bundle.manifest, options.given)
         facts = host.engine_for(bundle.manifest)
-        check_restore(host, bundle.manifest, options.restore)
-        plan = make_plan(host, bundle, facts, repair=False, restore=options.restore)
+        restore, is_lossy = options.restore, options.is_lossy
+        check_restore(host, bundle.manifest, restore, is_lossy=is_lossy)
+        plan = make_plan(host, bundle, facts, repair=False, restore=restore)
         verdict = _judge(host, bundle, plan, options)
         check_before(host, bundle, plan, facts, swap=options.swap)
         with host.locked(), durable.failures_told(host.layout.state):

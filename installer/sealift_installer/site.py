@@ -35,7 +35,7 @@ from sealift_installer import durable
 from sealift_installer.layout import Layout
 from sealift_installer.releases import read_release, release_names
 from sealift_installer.site_file import SiteFile, read_site_file
-from sealift_installer.site_secrets import missing_secrets, stamp
+from sealift_installer.site_secrets import broken_secrets, missing_secrets, stamp
 
 NOTHING_GIVEN: Mapping[str, str] = {}
 
@@ -45,7 +45,8 @@ class Site:
     """What a bundle leaves open, and what this site makes of it.
 
     `faults` keep the stack from a start; `idle` are names in the file that mean nothing
-    to this release. `missing` are secrets that are not there.
+    to this release. `missing` are secrets that are not there, `broken` those that are
+    there and of no use.
     """
 
     bundle: str
@@ -54,6 +55,7 @@ class Site:
     faults: Tuple[SettingFault, ...] = ()
     idle: Tuple[SettingFault, ...] = ()
     missing: Tuple[Secret, ...] = ()
+    broken: Tuple[SettingFault, ...] = ()
 
     @property
     def values(self) -> Dict[str, str]:
@@ -67,7 +69,7 @@ class Site:
 
     def lines(self) -> List[str]:
         """Return what has to be done before a start, for people."""
-        lines = [str(fault) for fault in self.faults]
+        lines = [str(fault) for fault in (*self.faults, *self.broken)]
         return lines + [f"{one.label}: this secret is not there" for one in self.asked]
 
     def require(self) -> None:
@@ -121,6 +123,7 @@ def site_of(
         faults=tuple(faults),
         idle=tuple(fault for fault in unknown if fault not in strange),
         missing=missing_secrets(layout, name, stack.secrets),
+        broken=broken_secrets(layout, name, stack.secrets),
     )
 
 
@@ -275,4 +278,11 @@ def _remedy(site: Site) -> str:
     if site.asked:
         label = site.asked[0].label
         told.append(f"Bring secrets with `settings {site.bundle} --secret {label}`.")
+    if site.broken:
+        label = site.broken[0].name
+        told.append(
+            "Mount what a link leads to, or put a secret in place of a broken one with "
+            f"`settings {site.bundle} --secret {label}` (or --generate {label}, for "
+            "one that is made)."
+        )
     return " ".join(told)

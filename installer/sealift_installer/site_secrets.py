@@ -10,10 +10,11 @@ import hashlib
 import os
 import secrets
 import string
-from typing import Iterable, Tuple
+from typing import Iterable, Optional, Tuple
 
-from sealift_manifests.errors import SettingsError
+from sealift_manifests.errors import SettingsError, StagingError
 from sealift_manifests.settings import Secret
+from sealift_manifests.site_values import SettingFault
 
 from sealift_installer import durable
 from sealift_installer.layout import Layout
@@ -30,12 +31,39 @@ def secret_path(layout: Layout, bundle: str, label: str) -> str:
 def missing_secrets(
     layout: Layout, bundle: str, wanted: Iterable[Secret]
 ) -> Tuple[Secret, ...]:
-    """Return the secrets that this host has no file of."""
+    """Return the secrets that this host has no file of, nor a broken one."""
+    paths = {secret: secret_path(layout, bundle, secret.label) for secret in wanted}
     return tuple(
         secret
-        for secret in wanted
-        if not os.path.isfile(secret_path(layout, bundle, secret.label))
+        for secret, path in paths.items()
+        if not os.path.lexists(path) and _fault(path) is None
     )
+
+
+def broken_secrets(
+    layout: Layout, bundle: str, wanted: Iterable[Secret]
+) -> Tuple[SettingFault, ...]:
+    """Return what is wrong with secrets that are there: no start has any use of them.
+
+    None is made anew: it may be that the store it lies in is not mounted yet.
+    """
+    found = []
+    for secret in wanted:
+        fault = _fault(secret_path(layout, bundle, secret.label))
+        found += [SettingFault(secret.label, fault)] if fault else []
+    return tuple(found)
+
+
+def _fault(path: str) -> Optional[str]:
+    folder = os.path.dirname(path)
+    for place in (os.path.dirname(folder), folder, path):
+        if os.path.islink(place) and not os.path.exists(place):
+            return f"{place} leads to {os.path.realpath(place)}, which is not there"
+    try:
+        data = durable.read_file(path)
+    except StagingError as error:
+        return error.message
+    return f"{path} is empty" if data is not None and not data.strip() else None
 
 
 def generated(secret: Secret) -> bytes:

@@ -36,7 +36,10 @@ def uninstall(host: Host, bundle: str, *, with_data: bool = False) -> Removed:
     """
     with host.locked():
         if with_data and bundle not in releases.bundles_with_releases(host.layout):
-            return _uninstall_data(host, bundle)
+            removed = _remove_left_data(host, bundle)
+            if not removed.data:
+                _require_installed(host, bundle)
+            return removed
         _require_installed(host, bundle)
         every = releases.all_releases(host.layout)
         gone = [release for release in every if release.manifest.name == bundle]
@@ -54,17 +57,24 @@ def uninstall(host: Host, bundle: str, *, with_data: bool = False) -> Removed:
             _stop(host, gone[-1])
         durable.remove_file(host.layout.current(bundle))
         removed = remove_releases(host, gone, kept, found, "uninstall")
-        if with_data and found is not None:
-            data = remove_data(host, bundle)
-            removed = replace(removed, data=data)
+        if with_data:
+            removed = replace(removed, data=remove_data(host, bundle))
         swept = _sweep(host, find_leftovers(host.layout, needed, others))
         return replace(removed, freed=removed.freed + swept)
 
 
-def _uninstall_data(host: Host, bundle: str) -> Removed:
-    """Remove the data that an uninstall before this one has left."""
+def uninstall_data(host: Host, bundle: str) -> Removed:
+    """Remove the data that an uninstall before this one has left, if it has left any.
+
+    Raises InUseError, before anything is touched, while a container uses it.
+    """
+    with host.locked():
+        return _remove_left_data(host, bundle)
+
+
+def _remove_left_data(host: Host, bundle: str) -> Removed:
     if not data_of(host, bundle):
-        _require_installed(host, bundle)
+        return Removed((), (), (), 0)
     require_no_users(host, bundle)
     return Removed((), (), (), 0, remove_data(host, bundle))
 

@@ -208,6 +208,19 @@ def test_a_volume_in_use_is_not_replaced(host, bundle, engine):
     refused.expect(46, user)
 
 
+def test_attributes_that_a_copy_loses_are_lost_only_if_somebody_agrees(host, bundle):
+    installed(host, bundle).expect(0)
+    os.setxattr(bundle.place / "readme", "user.note", b"kept by nobody")
+    words = ("--restore-volume", LABEL)
+
+    installed(host, bundle, *words).expect(2, "user.note of readme", "cp -a")
+    assert bundle.volumes() == [bundle.volume]
+    agreed = installed(host, bundle, *words, "--without-attributes")
+
+    agreed.expect(0, "is kept as", "not extended attributes")
+    assert not os.listxattr(bundle.place / "readme")
+
+
 STEPS: list[tuple[Any, str, int]] = [
     (data_filling, "write_record", 1),
     (data_filling, "make_volume", 1),
@@ -275,6 +288,21 @@ def test_a_kill_leaves_no_volume_or_one_that_the_next_run_makes_anew(
     assert described(bundle.place) == described(bundle.source)
     assert bundle.volumes() == [bundle.volume]
     assert not engine.text("ps", "-aq", "--filter", "name=sealift-holder")
+
+
+def test_half_the_data_in_use_is_not_taken_for_the_sites(host, bundle, engine):
+    at = (data_filling, "write_archive", 1)
+    die_at(*at, lambda: install_here(host, bundle, frozenset()))
+    engine.run("import", "-", f"{bundle.name}:1", stdin=bytes(1024))
+    words = ("-v", f"{bundle.volume}:/d", f"{bundle.name}:1", "/x")
+    user = engine.text("create", *words)
+
+    installed(host, bundle).expect(40, "in use")
+
+    host.run("status").expect(0, "not finished")
+    engine.run("rm", user)
+    installed(host, bundle).expect(0, "1 volume of data filled")
+    assert described(bundle.place) == described(bundle.source)
 
 
 @pytest.mark.slow

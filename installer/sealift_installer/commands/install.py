@@ -57,6 +57,12 @@ def configure(parser: ArgumentParser) -> None:
         "is kept under another name (repeatable)",
     )
     parser.add_argument(
+        "--without-attributes",
+        action="store_true",
+        help="with --restore-volume: accept that what is kept loses its extended "
+        "attributes and ACLs",
+    )
+    parser.add_argument(
         "--allow-downgrade",
         metavar="REASON",
         help="accept a lower serial than this host has had; the reason is logged",
@@ -72,7 +78,14 @@ def run(args: Namespace, host: Host) -> Result:
     taken = acceptance_of(args.accept)
     given, restore = given_pairs(args.set), frozenset(args.restore_volume)
     options = InstallOptions(
-        named_keys(args), args.repair, reason, taken, args.swap, given, restore
+        named_keys(args),
+        args.repair,
+        reason,
+        taken,
+        args.swap,
+        given,
+        restore,
+        args.without_attributes,
     )
     done = install(host, places_of(args), options)
     manifest, plan = done.bundle.manifest, done.plan

@@ -145,6 +145,7 @@ def _read(place: str) -> bytes:
 
 def _facts(host: Host, manifest: Manifest, site: Site, new: set[str]) -> Dict[str, Any]:
     missing = {secret.label for secret in site.missing}
+    broken = {fault.name: fault.message for fault in site.broken}
     secrets = manifest.stack.secrets if manifest.stack else ()
     return {
         "bundle": manifest.name,
@@ -157,6 +158,7 @@ def _facts(host: Host, manifest: Manifest, site: Site, new: set[str]) -> Dict[st
                 "label": one.label,
                 "file": secret_path(host.layout, manifest.name, one.label),
                 "there": one.label not in missing,
+                "fault": broken.get(one.label),
                 "generate": one.generate,
                 "help": one.help,
             }
@@ -215,6 +217,8 @@ def _setting_lines(one: Chosen, fact: Dict[str, Any]) -> Iterator[str]:
 def _secret_lines(secret: Dict[str, Any]) -> Iterator[str]:
     how: Optional[str] = "made at the first start" if secret["generate"] else None
     state = "is there" if secret["there"] else how or "NOT READY: not there"
+    if secret["fault"]:
+        state = f"NOT READY: {secret['fault']}"
     yield f"  secret {secret['label']}: {state}"
     about: Tuple[str, ...] = (os.path.dirname(secret["file"]), secret["help"])
     yield "      " + ": ".join(text for text in about if text)

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, Namespace
+from typing import List, Tuple
 
 from sealift_manifests.errors import NotInstalledError, UsageError
 from sealift_manifests.paths import is_label
 from sealift_manifests.sizes import counted, human
 
 from sealift_installer.commands import Result, add_installed_name, require_yes
-from sealift_installer.data_removal import data_of
+from sealift_installer.data_removal import data_of, data_to_show
 from sealift_installer.host import Host
 from sealift_installer.releases import bundles_with_releases, choose_name
 from sealift_installer.site_changes import forget_site, left_of_site
-from sealift_installer.uninstall import uninstall, uninstall_release
+from sealift_installer.uninstall import (
+    uninstall,
+    uninstall_data,
+    uninstall_release,
+)
 
 HELP = "remove a bundle: containers, volumes, images and weights no other needs"
 
@@ -53,14 +58,14 @@ def run(args: Namespace, host: Host) -> Result:
     _require_whole(args)
     _ask(host, args, name, what)
     if args.settings and name not in bundles_with_releases(host.layout):
-        return _forget(host, name)
+        return _forget(host, name, with_data=with_data)
     if is_whole:
         removed = uninstall(host, name, with_data=with_data)
     else:
         removed = uninstall_release(host, name, args.release)
     kept = [] if args.settings or not is_whole else left_of_site(host, name)
     forgotten = forget_site(host, name) if args.settings else []
-    data_kept = data_of(host, name)
+    data_kept = data_to_show(host, name)
     lines = [
         f"{what} is removed: {counted(len(removed.images), 'image')}, "
         f"{counted(len(removed.volumes), 'volume')}, {human(removed.freed)} of weights",
@@ -82,18 +87,33 @@ def run(args: Namespace, host: Host) -> Result:
     }
 
 
-def _forget(host: Host, name: str) -> Result:
-    """Remove what an uninstall before has left of the site."""
+def _forget(host: Host, name: str, *, with_data: bool) -> Result:
+    """Remove what an uninstall before has left: of the site, and data if it is to go.
+
+    The data first: if it cannot go, all is still there for another try.
+    """
+    forgotten: List[str] = []
+    removed: Tuple[str, ...] = ()
     # A name that is a path would lead to files of others.
-    forgotten = forget_site(host, name) if is_label(name) else []
-    if not forgotten:
+    if is_label(name):
+        removed = uninstall_data(host, name).data if with_data else ()
+        forgotten = forget_site(host, name)
+    if not forgotten and not removed:
         raise NotInstalledError(
             f"{name} is not installed, and {host.layout.config} has no settings of it",
             hint="See `status` for what is installed, or give its --config-dir.",
         )
-    return "\n".join(f"removed: {path}" for path in forgotten), {
+    data_kept = data_to_show(host, name)
+    lines = [
+        *(f"removed: {path}" for path in forgotten),
+        *(f"data removed: {volume}" for volume in removed),
+        *(f"data kept: {volume}" for volume in data_kept),
+    ]
+    return "\n".join(lines), {
         "bundle": name,
         "settings_removed": forgotten,
+        "data_removed": list(removed),
+        "data_kept": list(data_kept),
     }
 
 
