@@ -15,6 +15,8 @@ import making
 import pytest
 from engines import busybox_layer, unique
 from making import Key
+from sealift_bundler.rehearsal.wall import walled_in
+from sealift_manifests.errors import BusyError
 
 OUTSIDE = "203.0.113.9"
 """An address for documentation: nobody is there, should the wall have a hole."""
@@ -209,6 +211,38 @@ def test_a_stack_that_does_not_start_is_told_and_taken_down(bundle, key, engine)
     name = path.name.rpartition("-")[0]
     assert not any(making.in_engine(engine, name).values())
     assert rules() == before
+
+
+def test_a_service_that_ends_once_it_was_up_is_not_counted_as_up(bundle, key, engine):
+    script = """
+    /bin/busybox mkdir -p /www/cgi-bin
+    /bin/busybox printf '#!/bin/busybox sh\\necho; echo Rome; >/asked' >/www/cgi-bin/ask
+    /bin/busybox chmod 755 /www/cgi-bin/ask
+    /bin/busybox httpd -p 8080 -h /www
+    until [ -e /asked ]; do /bin/busybox sleep 0.2; done
+    /bin/busybox sleep 1; exit 3
+    """
+    path = bundle(script, {"smoke": [{**ASKED, "path": "/cgi-bin/ask"}]})
+
+    rehearse(path, key).expect(48, "all was up, and then was not", "server: it has end")
+
+    name = path.name.rpartition("-")[0]
+    assert not any(making.in_engine(engine, name).values())
+
+
+def test_a_second_rehearsal_does_not_open_the_wall_of_the_first():
+    with walled_in():
+        before = rules()
+        with pytest.raises(BusyError), walled_in():
+            pass
+        during = rules()
+    after = rules()
+
+    assert during == before != after
+    # The lock goes with the wall.
+    with walled_in():
+        assert rules() == before
+    assert rules() == after
 
 
 def test_what_this_engine_has_already_is_not_put_at_risk(bundle, key, engine, tmp_path):

@@ -108,3 +108,11 @@ def test_a_modelfile_without_a_model_says_how_to_name_one():
 )
 def test_numbers_of_parameters_are_shown_as_ollama_shows_them(count, shown):
     assert human_count(count) == shown
+
+
+def test_a_text_keeps_its_blanks_and_its_own_breaks():
+    text = 'FROM ./m.gguf\nSYSTEM """Be kind.  \nPage\x0cfeed\u2028end. \n"""  \n'
+
+    found = parse_modelfile(text, "Modelfile")
+
+    assert found.texts["system"] == "Be kind.  \nPage\x0cfeed\u2028end. \n"

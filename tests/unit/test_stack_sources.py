@@ -159,6 +159,37 @@ not a line
     }
 
 
+def test_a_value_of_env_may_use_those_above_it_where_quotes_let_it():
+    text = """
+BASE=/srv
+PLAIN=${BASE}/data # below
+DOUBLE="$BASE/\\"q\\" \\$BASE"
+SINGLE='${BASE}/s'
+DEFAULT=${NONE:-${PLAIN}}
+DOLLARS=5$ a$$b
+BASE=/other${BASE}
+"""
+
+    assert read_env(text) == {
+        "BASE": "/other/srv",
+        "PLAIN": "/srv/data",
+        "DOUBLE": '/srv/"q" $BASE',
+        "SINGLE": "${BASE}/s",
+        "DEFAULT": "/srv/data",
+        "DOLLARS": "5$ a$b",
+    }
+
+
+@pytest.mark.parametrize("value", ["${LATER}/x", "$HOME/x", '"$HOME"', "${PORT}"])
+def test_a_value_of_env_that_uses_what_is_not_there_is_refused(value):
+    text = f"PORT=1\nA={value}\nLATER=1\n"
+
+    with pytest.raises(SpecError) as caught:
+        read_env(text, {"PORT"})
+
+    assert ".env:2: A uses $" in caught.value.message
+
+
 @pytest.mark.parametrize(
     ("text", "filled"),
     [

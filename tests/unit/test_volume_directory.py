@@ -108,13 +108,14 @@ def test_a_name_that_goes_while_it_is_listed_is_missed_only_where_that_may_be(
 ):
     (tmp_path / "kept").write_text("one")
     (tmp_path / "temporary").write_text("two")
-    stat = os.lstat
+    listed = os.listdir
 
-    def lstat(path):
+    def listing(folder):
+        names = listed(folder)
         (tmp_path / "temporary").unlink(missing_ok=True)
-        return stat(path)
+        return names
 
-    monkeypatch.setattr(os, "lstat", lstat)
+    monkeypatch.setattr(os, "listdir", listing)
     made = reader(tmp_path, is_live=is_live)
 
     if is_live:
@@ -149,3 +150,67 @@ def test_holes_and_attributes_are_told(tmp_path):
         file.truncate(32 << 20)
 
     assert "1 file with holes" in " ".join(reader(tmp_path).scan().notes)
+
+
+@pytest.fixture
+def outside(tmp_path):
+    """A directory of the machine, beside the volume."""
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/x").write_text("root:hash")
+    (tmp_path / "data/sub").mkdir(parents=True)
+    (tmp_path / "data/sub/x").write_text("x")
+    return tmp_path / "etc"
+
+
+def swap(root, outside):
+    (root / "sub").rename(root / "before")
+    (root / "sub").symlink_to(outside)
+
+
+def test_a_directory_that_becomes_a_link_leads_nowhere(tmp_path, outside, monkeypatch):
+    root, listed = tmp_path / "data", os.listdir
+
+    def listing(folder):
+        names = listed(folder)
+        if "sub" in names and not (root / "sub").is_symlink():
+            found = iter(names)
+
+            def swapping():
+                yield from found
+                swap(root, outside)
+
+            return swapping()
+        return names
+
+    monkeypatch.setattr(os, "listdir", listing)
+
+    scan = reader(root, is_live=True).scan()
+
+    assert [item.path for item in scan.items] == [".", "sub"]
+
+
+def test_a_file_behind_a_link_that_came_meanwhile_is_not_read(tmp_path, outside):
+    root = tmp_path / "data"
+    made = reader(root, is_live=True)
+    scan = made.scan()
+    swap(root, outside)
+    (outside / "x").unlink()
+    os.link(root / "before/x", outside / "x")
+
+    with pytest.raises(SourceContentError) as caught:
+        taken(scan, made)
+
+    assert "sub/x changed while it was read" in caught.value.message
+
+
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(tmp_path):
+    (tmp_path / "a").write_text("x")
+    made = reader(tmp_path, is_live=True)
+    scan = made.scan()
+    (tmp_path / "a").unlink()
+    os.mkfifo(tmp_path / "a")
+
+    with pytest.raises(SourceContentError) as caught:
+        taken(scan, made)
+
+    assert "a changed while it was read" in caught.value.message

@@ -6,6 +6,7 @@ Compose treats in a way of its own stands in the tables here.
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -15,9 +16,7 @@ from sealift_bundler.strictyaml import Place, Plain
 from .nodes import Node
 
 _REPLACED = frozenset(("command", "entrypoint", "test"))
-_ASSIGNED = frozenset(
-    ("annotations", "args", "environment", "extra_hosts", "labels", "sysctls")
-)
+_ASSIGNED = frozenset(("annotations", "args", "environment", "labels", "sysctls"))
 """Lists of NAME=VALUE that may be mappings as well."""
 
 _NAMED = frozenset(("depends_on", "networks"))
@@ -26,14 +25,16 @@ _NAMED = frozenset(("depends_on", "networks"))
 
 def merged(below: Node, above: Node, place: Place = ()) -> Node:
     """Return two trees as one; where they differ, the one above counts."""
-    if above.value is None and isinstance(below.value, dict | list):
-        return below
     key = place[-1] if place else ""
     in_service = place[:1] == ("services",) and len(place) > 2
     if in_service and key in _REPLACED:
         return above
+    if above.value is None and isinstance(below.value, dict | list):
+        return below
     if in_service and len(place) == 3:
         below, above = _alike(str(key), below, above)
+    elif _is_assigned(place):
+        below, above = _mapping(below, _assignment), _mapping(above, _assignment)
     if in_service and key == "logging" and _drivers_differ(below, above):
         return above
     if isinstance(below.value, dict) and isinstance(above.value, dict):
@@ -56,8 +57,18 @@ def _drivers_differ(below: Node, above: Node) -> bool:
     return None not in drivers and drivers[0] != drivers[1]
 
 
+def _is_assigned(place: Place) -> bool:
+    """Whether it is a list of NAME=VALUE, or a mapping, further in or further out."""
+    if place[:1] == ("services",):
+        inside = len(place) == 4 and place[2] in ("build", "deploy")
+        return inside and place[3] in _ASSIGNED
+    return len(place) == 3 and place[2] == "labels"
+
+
 def _alike(key: str, below: Node, above: Node) -> tuple[Node, Node]:
     """Return two ways of writing one key of a service in the same way."""
+    if key == "extra_hosts":
+        return _hosts(below), _hosts(above)
     if type(below.value) is type(above.value) and not isinstance(below.value, list):
         return below, above
     if key in _ASSIGNED:
@@ -80,10 +91,24 @@ def _mapping(node: Node, entry: Callable[[Node], tuple[str, Node]]) -> Node:
 
 def _assignment(item: Node) -> tuple[str, Node]:
     name, equals, value = str(item.value).partition("=")
-    if not equals and ":" in name:  # of extra_hosts
-        name, _, value = name.partition(":")
-        equals = ":"
     return Plain(name), item.holding(value if equals else None)
+
+
+def _hosts(node: Node) -> Node:
+    """Return a list of NAME:ADDRESS: one name may have several addresses."""
+    if isinstance(node.value, dict):
+        given = node.value.items()
+        hosts = [
+            one.holding(f"{name}:{one.value}") for name, n in given for one in n.listed
+        ]
+        return node.holding(hosts)
+    colons = [
+        each.holding(each.value.replace("=", ":", 1))
+        if isinstance(each.value, str)
+        else each
+        for each in node.listed
+    ]
+    return node.holding(colons)
 
 
 def _dependency(item: Node) -> tuple[str, Node]:
@@ -103,7 +128,9 @@ def _build(node: Node) -> Node:
 
 def _joined(key: str, below: list[Node], above: list[Node]) -> list[Node]:
     """Return two lists as one; of two that mean one thing the later counts."""
-    same = {"volumes": _target, "devices": _inside, "secrets": _source}.get(key, _whole)
+    same = {"volumes": _target, "devices": _inside, "secrets": _seen_at}.get(
+        key, _whole
+    )
     found: dict[Any, Node] = {}
     for node in (*below, *above):
         found[same(node)] = node
@@ -112,7 +139,7 @@ def _joined(key: str, below: list[Node], above: list[Node]) -> list[Node]:
 
 def _target(node: Node) -> Any:
     volume = read_volume(node.plain)
-    return volume.target if volume else _whole(node)
+    return posixpath.normpath(volume.target) if volume else _whole(node)
 
 
 def _inside(node: Node) -> Any:
@@ -122,9 +149,11 @@ def _inside(node: Node) -> Any:
     return parts[1] if len(parts) > 1 else parts[0]
 
 
-def _source(node: Node) -> Any:
-    source = node.items.get("source")
-    return source.plain if source else _whole(node)
+def _seen_at(node: Node) -> Any:
+    """Return where a secret is seen: one may be so at several places."""
+    source = node.items.get("source", node).plain
+    target = node.items.get("target")
+    return target.plain if target else f"/run/secrets/{source}"
 
 
 def _whole(node: Node) -> Any:

@@ -49,7 +49,7 @@ def read_stack(
     reader = Reader(directory.resolve())
     root = reader.stack([path.absolute() for path in paths])
     document = document_of(root, where)
-    values = _values(directory / ENV_NAME)
+    values = _values(directory / ENV_NAME, left_open)
     filling = Filling(values, left_open)
     value = filling.fill(document.value)
     chosen = choose(value, profiles)
@@ -65,8 +65,8 @@ def read_stack(
     )
 
 
-def _values(env: Path) -> dict[str, str]:
-    return read_env(strictyaml.read_text(env)) if env.is_file() else {}
+def _values(env: Path, left_open: Collection[str]) -> dict[str, str]:
+    return read_env(strictyaml.read_text(env), left_open) if env.is_file() else {}
 
 
 def _distinct(paths: Sequence[Path]) -> str:

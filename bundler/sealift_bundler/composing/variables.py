@@ -11,11 +11,17 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from sealift_manifests.errors import SpecError
+
 from sealift_bundler.strictyaml import Place, Plain
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HOW = re.compile(r":?[-?+]")
 _ENV_LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_.]*)\s*=\s*(.*?)\s*\Z")
+_SINGLE = re.compile(r"'((?:[^'\\]|\\.)*)'")
+_DOUBLE = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_MEANT = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\", "$": "$$"}
+_VARIABLE = re.compile(r"\$(?:\{[^}]*\}?|\w+)")
 _INTEGER = re.compile(r"-?[0-9]+\Z")
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?\Z")
 _OF_A_TYPE = """
@@ -34,22 +40,34 @@ _FREE = frozenset(
 """Keys below which every key is the user's own, and every value a text."""
 
 
-def read_env(text: str) -> dict[str, str]:
-    """Return the variables of a `.env` file."""
+def read_env(text: str, left_open: Collection[str] = ()) -> dict[str, str]:
+    """Return the variables of a `.env` file; a value may use those above it.
+
+    Raises SpecError for one that uses another, also one of those `left_open`.
+    """
     found: dict[str, str] = {}
-    for line in text.splitlines():
+    for number, line in enumerate(text.splitlines(), 1):
         if match := _ENV_LINE.match(line):
-            found[match[1]] = _unquoted(match[2])
+            template = _template(match[2])
+            value = Filling(found, left_open).fill(template)
+            if missed := _VARIABLE.search(value.replace("$$", "")):
+                raise SpecError(
+                    f".env:{number}: {match[1]} uses {missed[0]}, which has no value "
+                    "there",
+                    hint="Give it one in a line above, or write the value itself; a "
+                    "`$` that is meant stands in single quotes. The variables of who "
+                    "builds and those that a host is asked for are none of .env.",
+                )
+            found[match[1]] = value.replace("$$", "$")
     return found
 
 
-def _unquoted(text: str) -> str:
-    quote = text[:1]
-    if quote and quote in "'\"":
-        end = text.find(quote, 1)
-        if end > 0:
-            inner = text[1:end]
-            return inner.replace("\\n", "\n") if quote == '"' else inner
+def _template(text: str) -> str:
+    """Return a value without its quotes; a `$` that is meant is doubled."""
+    if single := _SINGLE.match(text):
+        return _escaped(single[1].replace("\\'", "'"))
+    if double := _DOUBLE.match(text):
+        return re.sub(r"\\(.)", lambda match: _MEANT.get(match[1], match[0]), double[1])
     return re.sub(r"(?:^|\s+)#.*\Z", "", text)
 
 

@@ -101,10 +101,13 @@ def _statements(
     text: str, faults: list[tuple[int, str]]
 ) -> Iterator[tuple[int, str, str]]:
     """Yield line, instruction in small letters, and value of each statement."""
-    lines = text.removeprefix("\ufeff").splitlines()
+    # Only a newline ends a line: a text may hold other characters that break one.
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
+    lines = text.removesuffix("\n").split("\n")
     number = 0
     while number < len(lines):
-        start, line = number, lines[number].strip()
+        start, whole = number, lines[number].lstrip()
+        line = whole.rstrip()
         number += 1
         if not line or line.startswith("#"):
             continue
@@ -118,7 +121,9 @@ def _statements(
         head, value = _head(name, line[match.end() :])
         quote = _quote(value)
         if quote:
-            parts = [value[len(quote) :]]
+            # What begins here has not ended: its blanks are the text's own.
+            blanks = whole[len(line) :]
+            parts = [value[len(quote) :] + blanks]
             while not _ends(parts, quote) and number < len(lines):
                 parts.append(lines[number])
                 number += 1

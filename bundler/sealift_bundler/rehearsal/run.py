@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -60,14 +60,19 @@ def rehearse(request: RehearsalRequest, bundle: Bundle, report: Report) -> Rehea
     with open_engine() as client:
         _check_free(client, bundle)
         with walled_in() as watch, _taken_down(run, name, *data):
-            _install(run, request, bundle)
-            return _look_on(run, request, bundle, client, watch)
+            accepted = _install(run, request, bundle)
+            done = _look_on(run, request, bundle, client, watch)
+            return replace(done, accepted=done.accepted | accepted)
 
 
-def _install(run: _Installer, request: RehearsalRequest, bundle: Bundle) -> None:
+def _install(
+    run: _Installer, request: RehearsalRequest, bundle: Bundle
+) -> frozenset[str]:
+    """Install it, and return the fails of the preflight that were accepted."""
     given = [word for pair in request.options.given for word in ("--set", pair)]
-    run("install", *request.places, *request.trust, *_accepted(request), *given)
+    done = run("install", *request.places, *request.trust, *_accepted(request), *given)
     _bring_secrets(run, request.scratch, bundle)
+    return frozenset(done.get("accepted", ()))
 
 
 def _look_on(
@@ -86,13 +91,33 @@ def _look_on(
     while time.monotonic() < until:
         time.sleep(_EVERY)
         addresses |= _addresses(client, project_name(name))
+    standing = run("status", name)["bundles"][0]
+    require_well(standing)
     return Rehearsed(
-        services=run("status", name)["bundles"][0]["services"],
+        services=standing["services"],
         attempts=tuple(_seen(watch, addresses)),
         seconds=time.monotonic() - began,
         smoke=tuple(started.get("smoke", ())),
+        accepted=frozenset(started.get("accepted", ())),
         engine=str(client.version()["Version"]),
     )
+
+
+def require_well(standing: Mapping[str, Any]) -> None:
+    """Raise RehearsalError if what was up when it was started is not so any more."""
+    if standing["engine_error"]:
+        raise RehearsalError(
+            f"the services are not known any more: {standing['engine_error']}",
+            hint="See the log of the engine, and rehearse again.",
+        )
+    lines = [f"{each['service']}: {each['fault']}" for each in standing["causes"]]
+    if lines:
+        raise RehearsalError(
+            "all was up, and then was not:\n  " + "\n  ".join(lines),
+            hint="Look at its log on a test host. Where a service only ends once while "
+            "others start, let it wait for them (`depends_on`, `condition: "
+            "service_healthy`), or look on for longer: --watch 90.",
+        )
 
 
 def _accepted(request: RehearsalRequest) -> list[str]:

@@ -31,6 +31,7 @@ from .values import (
     Rehearsed,
     RehearsedAnswer,
     RehearsedService,
+    RehearsedSetting,
 )
 from .wall import walled_in
 
@@ -70,12 +71,13 @@ def rehearse_unsigned(
             request = RehearsalRequest(places, trust, scratch, options)
             done = rehearse(request, bundle, report)
     options.require(done)
-    return _evidence(files[MANIFEST_NAME], began, options, done)
+    return evidence_of(files[MANIFEST_NAME], began, options, done)
 
 
-def _evidence(
+def evidence_of(
     manifest: bytes, began: datetime, options: RehearsalOptions, done: Rehearsed
 ) -> Evidence:
+    """Return what is signed of a rehearsal: with what it was done, what came of it."""
     return Evidence(
         format=EVIDENCE_FORMAT,
         type=EVIDENCE_TYPE,
@@ -93,4 +95,13 @@ def _evidence(
             for asked in done.smoke
         ),
         attempts=done.attempts,
+        settings=tuple(
+            RehearsedSetting(name, value)
+            for name, _, value in map(_parted, sorted(options.given))
+        ),
+        accepted=tuple(sorted(done.accepted)),
     )
+
+
+def _parted(pair: str) -> tuple[str, str, str]:
+    return pair.partition("=")

@@ -47,7 +47,8 @@ class Seen:
 class Rehearsed:
     """What came of it: the services' states, how they answered, who tried to get out.
 
-    `smoke` are the installer's facts about each smoke test.
+    `smoke` are the installer's facts about each smoke test; `accepted` the fails of the
+    preflight that were taken on.
     """
 
     services: Mapping[str, str]
@@ -55,6 +56,7 @@ class Rehearsed:
     seconds: float
     engine: str
     smoke: tuple[Mapping[str, Any], ...] = ()
+    accepted: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -100,11 +102,20 @@ class RehearsedAnswer:
 
 
 @dataclass(frozen=True)
+class RehearsedSetting:
+    """A setting of the site that was played, and the value that it was given."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What a rehearsal has shown, as the bundle carries it under its signature.
 
     `manifest` is the digest of the manifest.json that was rehearsed; `began` is in UTC,
-    `watched` and `seconds` (from the start on) are whole seconds.
+    `watched` and `seconds` (from the start on) are whole seconds. `accepted` are fails
+    of the preflight that this machine had and the rehearsal took on.
     """
 
     format: int
@@ -117,12 +128,18 @@ class Evidence:
     services: tuple[RehearsedService, ...]
     answers: tuple[RehearsedAnswer, ...]
     attempts: tuple[Seen, ...]
+    settings: tuple[RehearsedSetting, ...] = ()
+    accepted: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """Return it in a line, for people."""
         up = f"{counted(len(self.services), 'service')} up"
         if self.answers:
             up += f", {counted(len(self.answers), 'smoke test')} good"
+        if self.settings:
+            up += ", with " + " ".join(f"{s.name}={s.value}" for s in self.settings)
+        if self.accepted:
+            up += f", accepted: {', '.join(self.accepted)}"
         out = "nobody"
         if self.attempts:
             out = ", ".join(sorted({each.service for each in self.attempts}))

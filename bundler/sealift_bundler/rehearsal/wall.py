@@ -6,6 +6,8 @@ bridge reach each other and the host without it. For root, on Linux.
 
 from __future__ import annotations
 
+import fcntl
+import os
 import socket
 import subprocess
 import time
@@ -15,10 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Thread
 
-from sealift_manifests.errors import UsageError
+from sealift_manifests.errors import BusyError, UsageError
 
 from .packets import Attempt, read_frame
 
+_LOCK = Path("/run/sealift-rehearsal.lock")
 _CHAIN = "DOCKER-USER"
 _COMMENT = "sealift-rehearsal"
 _BRIDGES = "br-+"
@@ -43,8 +46,10 @@ class Watch:
 
 @contextmanager
 def walled_in() -> Iterator[Watch]:
-    """Close the way out of new bridges, until the block ends; give what is seen."""
-    old = bridges()
+    """Close the way out of new bridges, until the block ends; give what is seen.
+
+    Raises BusyError while somebody else does so.
+    """
     watch, ended = Watch(), Event()
     try:
         sniffer = socket.socket(
@@ -55,8 +60,9 @@ def walled_in() -> Iterator[Watch]:
             "only root can close the way out of networks and look on",
             hint="Run `sealift rehearse` as root.",
         ) from error
-    with sniffer:
+    with sniffer, _only_one():
         sniffer.settimeout(_POLL)
+        old = bridges()
         looking = Thread(target=_look, args=(sniffer, old, watch, ended))
         _open_ways()
         try:
@@ -68,6 +74,32 @@ def walled_in() -> Iterator[Watch]:
             _open_ways()
             if looking.is_alive():
                 looking.join()
+
+
+@contextmanager
+def _only_one() -> Iterator[None]:
+    """Hold the lock of this machine: who builds a wall takes down those before it."""
+    # For root alone: a lock that others can open, they can hold.
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        fd = os.open(_LOCK, flags, 0o600)
+    except OSError as error:
+        raise UsageError(
+            f"the lock of rehearsals cannot be opened: {_LOCK}: {error.strerror}",
+            hint="Look at what lies there, and remove it if no rehearsal runs.",
+        ) from error
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BusyError(
+                "another rehearsal runs on this machine",
+                hint="Only one can close the way out at a time. Run this again when "
+                f"it is done (`fuser {_LOCK}` says which process it is).",
+            ) from error
+        yield
+    finally:
+        os.close(fd)
 
 
 def bridges() -> frozenset[str]:

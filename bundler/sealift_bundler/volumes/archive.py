@@ -66,6 +66,7 @@ class ArchiveReader:
     def read(self, scan: Scan, take: Take) -> None:
         """Give each file to `take`, once; raise SourceContentError if one changed."""
         left = {item.path: item for item in scan.items}
+        firsts = scan.firsts
         found: dict[str, FoundItem] = {}
         for read_item, info, stream in self._members():
             item = _joined(read_item, info, found)
@@ -75,7 +76,7 @@ class ArchiveReader:
             if not same or before is None:
                 raise changed(self._name, item.path)
             if info.isreg() and stream:
-                take(scan.firsts[item.node], self._pieces(item, stream))
+                take(firsts[item.node], self._pieces(item, stream))
         for path in left:
             raise changed(self._name, path)
 

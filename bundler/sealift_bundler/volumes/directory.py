@@ -20,9 +20,9 @@ from sealift_bundler.chunking import cut_plain
 from sealift_bundler.leaks.rules import MOST_TEXT, Leak, leaks_in
 from sealift_bundler.reading import Buffers, read_pieces
 
+from .beneath import is_gone, open_beneath, open_in
 from .found import Faults, FoundItem, Pieces, Scan, Take, changed, in_order
 
-_OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _BLOCK = 512
 """The unit of st_blocks, on every file system."""
 
@@ -54,7 +54,7 @@ class DirectoryReader:
 
     def _pieces(self, item: FoundItem) -> Pieces:
         try:
-            fd = os.open(self._root / item.path, _OPEN_FLAGS)
+            fd = open_beneath(self._root, item.path)
         except OSError as error:
             raise changed(self._name, item.path) from error
         try:
@@ -68,7 +68,7 @@ class DirectoryReader:
             os.close(fd)
 
     def _expect(self, item: FoundItem, now: os.stat_result) -> None:
-        same = (now.st_dev, now.st_ino) == item.node
+        same = _is_node(item, now)
         if not self._is_live:
             same &= (now.st_size, int(now.st_mtime)) == (item.size, item.mtime)
         if not same:
@@ -105,22 +105,17 @@ class _Walk:
         self._root = root
         self._is_quick = is_quick
         self._is_live = is_live
+        self._at = ROOT
         self._extended: list[str] = []
         self._sparse: list[int] = []
 
     def items(self) -> Iterator[FoundItem]:
         """Yield every name, in no order."""
         try:
-            yield self._item(ROOT, os.stat(self._root))
-            for folder, folders, names in os.walk(self._root, onerror=_raise):
-                below = os.path.relpath(folder, self._root)
-                for name in (*folders, *names):
-                    path = name if below == ROOT else f"{below}/{name}"
-                    yield from self._there(path)
+            yield from self._walked()
         except OSError as error:
             raise SourceContentError(
-                f"volume {self._name}: {error.filename or self._root}: "
-                f"{error.strerror}",
+                f"volume {self._name}: {self._root / self._at}: {error.strerror}",
                 hint="Owners and modes of data are read as root. Build as root on the "
                 "engine's machine, or give the volume by its name in the engine.",
             ) from error
@@ -139,16 +134,46 @@ class _Walk:
                 f"the host: {human(sum(self._sparse))}"
             )
 
-    def _there(self, path: str) -> Iterator[FoundItem]:
-        """Yield a name; none that has gone meanwhile, if that may be."""
-        try:
-            yield self._item(path, os.lstat(self._root / path))
-        except FileNotFoundError as error:
-            if not self._is_live:
-                raise changed(self._name, path) from error
+    def _walked(self) -> Iterator[FoundItem]:
+        """Yield the root, and all that is below it."""
+        left = [ROOT]
+        while left:
+            path = self._at = left.pop()
+            try:
+                folder = open_beneath(self._root, path, os.O_DIRECTORY)
+            except OSError as error:
+                self._let_go(path, error)
+                continue
+            try:
+                if path == ROOT:
+                    yield self._item(folder, ROOT, os.fstat(folder))
+                for name in os.listdir(folder):
+                    below = name if path == ROOT else f"{path}/{name}"
+                    for item in self._there(folder, below):
+                        yield item
+                        left += [below] if stat.S_ISDIR(item.mode) else []
+            finally:
+                os.close(folder)
 
-    def _item(self, path: str, status: os.stat_result) -> FoundItem:
-        place = self._root / path
+    def _let_go(self, path: str, error: OSError) -> None:
+        """Raise the error, unless the name has gone meanwhile and that may be."""
+        if path == ROOT or not is_gone(error):
+            raise error
+        if not self._is_live:
+            raise changed(self._name, path) from error
+
+    def _there(self, folder: int, path: str) -> Iterator[FoundItem]:
+        """Yield a name; none that has gone meanwhile, if that may be."""
+        self._at = path
+        name = path.rpartition("/")[2]
+        try:
+            status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            yield self._item(folder, path, status)
+        except OSError as error:
+            self._let_go(path, error)
+
+    def _item(self, folder: int, path: str, status: os.stat_result) -> FoundItem:
+        name = path.rpartition("/")[2]
         is_link = stat.S_ISLNK(status.st_mode)
         item = FoundItem(
             path=path,
@@ -158,26 +183,31 @@ class _Walk:
             mtime=int(status.st_mtime),
             size=status.st_size if stat.S_ISREG(status.st_mode) else 0,
             node=(status.st_dev, status.st_ino),
-            target=os.readlink(place) if is_link else None,
+            target=os.readlink(name, dir_fd=folder) if is_link else None,
         )
         if not self._is_quick:
             self.faults.check(item)
-            self._look(item, place, status)
+            self._look(item, folder, status)
         return item
 
-    def _look(self, item: FoundItem, place: Path, status: os.stat_result) -> None:
+    def _look(self, item: FoundItem, folder: int, status: os.stat_result) -> None:
+        name = item.path.rpartition("/")[2]
         with suppress(OSError):
+            place = f"/proc/self/fd/{folder}/{name}"
             held = os.listxattr(place, follow_symlinks=False)
-            if [name for name in held if name != "security.selinux"]:
+            if [each for each in held if each != "security.selinux"]:
                 self._extended.append(item.path)
         if not item.is_file:
             return
         if status.st_blocks * _BLOCK < item.size // 2:
             self._sparse.append(item.size)
         if 0 < item.size <= MOST_TEXT:
-            with open(os.open(place, _OPEN_FLAGS), "rb") as file:
+            with open(open_in(folder, name), "rb") as file:
+                if not _is_node(item, os.fstat(file.fileno())):
+                    raise changed(self._name, item.path)
                 self.leaks |= set(leaks_in(item.path, file.read(MOST_TEXT)))
 
 
-def _raise(error: OSError) -> None:
-    raise error
+def _is_node(item: FoundItem, now: os.stat_result) -> bool:
+    """Whether a file is the one that was looked at; its number may be a pipe's now."""
+    return stat.S_ISREG(now.st_mode) and (now.st_dev, now.st_ino) == item.node
