@@ -239,7 +239,7 @@ def test_a_prune_says_first_what_it_would_free_and_keeps_two(host):
     host.run("audit").expect(0)
     host.run("rollback").expect(0)
     host.run("audit").expect(0)
-    host.run("prune", "--yes", "--keep", "0").expect(0, "removed: 1 releases")
+    host.run("prune", "--yes", "--keep", "0").expect(0, "removed: 1 release")
     assert len(listed(host)) == 1
     host.run("audit").expect(0)
 
@@ -275,7 +275,7 @@ def test_a_prune_touches_nothing_that_is_not_ours_and_names_it(host, bundles):
     assert [one["version"] for one in listed(host)] == ["3", "2", "1"]
     host.run("uninstall", "--release", "1", "--yes").expect(46, str(places[-1]))
     places[-1].unlink()
-    host.run("prune", "--yes").expect(0, "removed: 1 releases")
+    host.run("prune", "--yes").expect(0, "removed: 1 release")
     assert all(place.read_bytes() == b"mine" for place in places[:-1])
 
 

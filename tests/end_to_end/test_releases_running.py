@@ -165,7 +165,7 @@ def test_what_a_container_of_others_has_mounted_is_not_pruned(host, family, engi
 
     pruned = host.run("prune", "--yes", "--keep", "0")
 
-    pruned.expect(0, "removed: 1 releases", f"{reader} (running) has volume")
+    pruned.expect(0, "removed: 1 release", f"{reader} (running) has volume")
     text = engine.text("exec", reader, SHELL, "cat", "/m/config.json")
     assert '"seed": "1"' in text
     assert [release(host, v)["current"] for v in ("1", "4")] == [False, True]
@@ -175,7 +175,7 @@ def test_what_a_container_of_others_has_mounted_is_not_pruned(host, family, engi
     assert '"seed": "1"' in engine.text("exec", reader, SHELL, "cat", "/m/config.json")
 
     engine.run("rm", "-f", reader)
-    host.run("prune", "--yes", "--keep", "0").expect(0, "removed: 1 releases")
+    host.run("prune", "--yes", "--keep", "0").expect(0, "removed: 1 release")
     assert not family.tree("1", host).exists()
     found = making.in_engine(engine, family.name)
     assert found["volumes"] == [family.volume("4")]
@@ -195,7 +195,7 @@ def test_a_tree_that_a_container_binds_by_its_path_is_not_removed(host, family, 
     engine.run("rm", "-f", reader)
     # A monitor that has everything mounted has nothing of ours in mind.
     a_reader(engine, family, "/:/host:ro")
-    host.run(*wanted).expect(0, "1 images, 1 volumes")
+    host.run(*wanted).expect(0, "1 image, 1 volume")
 
 
 def test_a_release_whose_stack_runs_is_not_removed_and_one_that_stopped_is(
@@ -212,7 +212,7 @@ def test_a_release_whose_stack_runs_is_not_removed_and_one_that_stopped_is(
 
     ids = engine.text("ps", "-q", "--filter", f"name={family.name}").split()
     engine.run("stop", "-t", "0", *ids)
-    host.run(*wanted).expect(0, "1 images, 1 volumes")
+    host.run(*wanted).expect(0, "1 image, 1 volume")
     assert making.in_engine(engine, family.name)["containers"] == []
     start(host).expect(0)
 

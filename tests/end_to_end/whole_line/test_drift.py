@@ -137,7 +137,7 @@ def test_an_image_name_that_was_given_to_another_image_is_found(
     repair.expect(41, images["found"], f"docker rmi {images['found']}")
 
     engine.run("rmi", images["found"])
-    whole.run("install", line.first, "--repair").expect(0, "1 images loaded")
+    whole.run("install", line.first, "--repair").expect(0, "1 image loaded")
     whole.run("audit").expect(0, "clean")
 
 
@@ -203,7 +203,7 @@ def test_a_layer_that_was_changed_is_loaded_anew_by_a_repair(
 ):
     flip(layer_file)
 
-    whole.run("install", line.first, "--repair").expect(0, "1 images loaded")
+    whole.run("install", line.first, "--repair").expect(0, "1 image loaded")
 
     whole.run("audit").expect(0, "clean")
 
@@ -219,7 +219,7 @@ def test_a_repair_says_so_when_the_engine_keeps_a_changed_layer(
 
     outcome.expect(41, "kept damaged layers of image pulled", "docker images")
     engine.run("rmi", other)
-    whole.run("install", line.first, "--repair").expect(0, "1 images loaded")
+    whole.run("install", line.first, "--repair").expect(0, "1 image loaded")
     whole.run("audit").expect(0, "clean")
 
 
