@@ -19,8 +19,15 @@ VALUES = {  # 8
     "path": r"/(?!(.*/)?\.\.(/|\Z))[^:\\]{0,1023}",
     "gpus": r"all|(([0-9]{1,3}|(GPU|MIG)-[A-Za-z0-9-]{1,80})(,(?!\Z)|\Z))+",
 }
-OURS = r"(COMPOSE|DOCKER|BUILDKIT|SEALIFT|LD|LC|SSL|SSH|CURL|REQUESTS)_.*"
-TAKEN = rf"(?i:{OURS}|PYTHON.*|PATH|HOME|TMPDIR|LANG|.*_PROXY)"
+OURS = r"(COMPOSE|DOCKER|BUILDKIT|SEALIFT|OTEL|LD|LC|GLIBC|MALLOC|XDG)_.*"
+OTHERS = r"(SSL_|SSH_|CURL_|REQUESTS_|PYTHON|GODEBUG|_MEIPASS|_PYI).*|.*_PROXY"
+NAMES = (
+    *("PATH", "HOME", "TMPDIR", "LANG", "NLSPATH", "GCONV_PATH", "HOSTALIASES"),
+    *("LOCALDOMAIN", "RES_OPTIONS"),
+    *("GOTRACEBACK", "GOMAXPROCS", "GOGC", "GOMEMLIMIT"),
+)
+TAKEN = rf"(?i:{OURS}|{OTHERS}|{'|'.join(NAMES)})"
+PART = re.compile(r"(?P<open>\((\?:)?)|(?P<close>\))|(?P<times>[*+?]|\{\d*,?\d*\})|.")
 NEWER = r"\(\?(?!:)|[*+?}]\+|\\z"  # 8
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
@@ -43,6 +50,24 @@ def check_value(setting: Mapping[str, Any], text: str) -> None:  # 8
     need(re.fullmatch(setting.get("pattern") or ".*", text), "pattern")
 
 
+def check_repeated(pattern: str) -> None:  # 8
+    text = re.sub(r"\\.|\[\^?\]?(\\.|[^\]\\])*\]", "x", pattern)
+    held, group = [0], 0  # 1: a number that varies; 2: such a group, `{N}` times
+    for part in PART.finditer(text):
+        if part["open"]:
+            held.append(0)
+        elif part["close"]:
+            group = held.pop()
+            held[-1] = max(held[-1], group)
+            continue
+        elif group and part["times"] and part["times"] != "?":
+            need(group < 2 and re.fullmatch(r"\{\d\}", part["times"]), "pattern")
+            held[-1] = 2
+        elif part["times"]:
+            held[-1] = max(held[-1], "," in part["times"] or part["times"] in "*+?")
+        group = 0
+
+
 def check_setting(setting: Mapping[str, Any]) -> None:  # 8
     name, kind, choices = setting["name"], setting["type"], setting.get("choices", [])
     need(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,62}", name), "name of a setting")
@@ -58,6 +83,7 @@ def check_setting(setting: Mapping[str, Any]) -> None:  # 8
     need(pattern is None or kind == "text", "pattern")
     need(len(pattern or "") <= 256, "pattern")
     need(not re.search(NEWER, pattern or ""), "pattern")
+    check_repeated(pattern or "")
     for text in (*choices, setting.get("help", ""), pattern or ""):
         need(not CONTROL.search(text), "not one line")
     need(len(setting.get("help", "")) <= 512, "help")

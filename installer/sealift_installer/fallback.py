@@ -16,7 +16,7 @@ from sealift_installer.history import note_started
 from sealift_installer.host import Host
 from sealift_installer.overview import running_release
 from sealift_installer.releases import Release, switch
-from sealift_installer.site import served_with
+from sealift_installer.site_served import Return, to_return
 from sealift_installer.stack import Starter
 from sealift_installer.standing import standing_of
 
@@ -43,7 +43,7 @@ def fall_back(
     """Bring the release back that served before; return what is to be raised then."""
     told = f"{failed.title} did not come up: {error.message}\n"
     try:
-        _bring_back(starter, trust, before)
+        back = _bring_back(starter, trust, before)
     except SealiftError as second:
         starter.host.log("fallback-failed", before.manifest)
         return StartError(
@@ -53,16 +53,25 @@ def fall_back(
             facts={**error.facts},
         )
     return FellBackError(
-        f"{told}{before.title}, which served before, is in use again and serves",
+        f"{told}{before.title}, which served before, is in use again and serves{back}",
         hint=f"The containers of {failed.manifest.version} are gone. To look at them, "
         f"`rollback {failed.manifest.name} --to {failed.name}`, then `start "
-        "--no-fallback`.",
+        "--no-fallback`." + _about_settings(back, failed.manifest.name),
         facts={**error.facts, "serving": before.name},
     )
 
 
-def _bring_back(starter: Starter, trust: Trust, before: Release) -> None:
-    """Put a release in use again, and start it.
+def _about_settings(back: Return, bundle: str) -> str:
+    if not back.unsuited:
+        return ""
+    return (
+        f" The next `start` takes the site file again: give with `settings {bundle} "
+        "--set NAME=VALUE` what the release in use takes."
+    )
+
+
+def _bring_back(starter: Starter, trust: Trust, before: Release) -> Return:
+    """Put a release in use again, and start it; return what it was started with.
 
     Its weights are not hashed anew: they were when it came up, and hours without
     service would follow. All else is looked at before anything is changed.
@@ -70,7 +79,9 @@ def _bring_back(starter: Starter, trust: Trust, before: Release) -> None:
     host, bundle = starter.host, before.manifest.name
     host.report.step(f"going back to {before.title}, which served before")
     audit(host, before, trust, deep=False, measure=False).require_clean()
+    back = to_return(host.layout, before.manifest)
     switch(host.layout, bundle, before.path, remember=False)
-    starter.bring_up(before)
+    starter.bring_up(before, back.values)
     note_started(host.layout, bundle, before.name)
-    host.log("fallback", before.manifest, **served_with(host.layout, before.manifest))
+    host.log("fallback", before.manifest, **back.facts())
+    return back

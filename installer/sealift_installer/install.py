@@ -181,9 +181,9 @@ def _judge(
         tables_for(host, bundle),
         options.acceptance,
         surveys_in(manifest, bundle.document),
-        options.given,
     )
-    verdict = judge_gpus(host, manifest, grounds)
+    needs = site.site_needs(host.layout, manifest, options.given)
+    verdict = judge_gpus(host, needs, grounds)
     verdict.require(f"{manifest.name} {manifest.version}")
     tell(host, verdict)
     return verdict

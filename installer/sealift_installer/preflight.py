@@ -7,8 +7,8 @@ Reading the host is `probe`'s, deciding the shared preflight's; here they meet.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from dataclasses import dataclass, replace
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from sealift_manifests.errors import PreflightError
 from sealift_manifests.model import Manifest
@@ -26,7 +26,6 @@ from sealift_installer.engine import printable
 from sealift_installer.host import Host
 from sealift_installer.probe.host import probe_host
 from sealift_installer.probe.sources import Sources
-from sealift_installer.site import site_needs
 
 NONE_ACCEPTED = Acceptance()
 
@@ -42,14 +41,12 @@ class HostUnfitError(PreflightError):
 class Grounds:
     """What a host is judged by: the tables, and the fails that somebody takes on.
 
-    `surveys` are those that the bundle was made for; `given` are settings that count
-    before those of the site file.
+    `surveys` are those that the bundle was made for.
     """
 
     tables: ChosenTables
     acceptance: Acceptance = NONE_ACCEPTED
     surveys: Tuple[HostFacts, ...] = ()
-    given: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -177,12 +174,12 @@ def without_room(needs: Needs) -> Needs:
     return replace(needs, images=tuple(images), disk=DiskNeeds(0, 0))
 
 
-def judge_gpus(host: Host, manifest: Manifest, grounds: Grounds) -> Verdict:
+def judge_gpus(host: Host, asked: Needs, grounds: Grounds) -> Verdict:
     """Judge the host for a bundle that uses GPUs; of any other nothing is asked.
 
     Not its room: `space` knows to the byte what an install still has to write.
     """
-    needs = without_room(site_needs(host.layout, manifest, grounds.given))
+    needs = without_room(asked)
     if not Case(needs, HostFacts(taken=""), grounds.tables.tables).wants_gpu:
         return Verdict()
     host.report.step("looking at this host")

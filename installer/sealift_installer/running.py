@@ -9,6 +9,7 @@ from sealift_manifests.errors import StartError
 from sealift_manifests.model import Manifest
 from sealift_manifests.names import project_name
 from sealift_manifests.preflight.findings import Acceptance
+from sealift_manifests.preflight.site import needs_at
 from sealift_manifests.trust import Trust
 
 from sealift_installer import ledger
@@ -31,7 +32,8 @@ from sealift_installer.preflight import (
 )
 from sealift_installer.releases import Release
 from sealift_installer.service_state import ServiceState, project_state
-from sealift_installer.site import served_with, to_start
+from sealift_installer.site import site_of
+from sealift_installer.site_served import served_with
 from sealift_installer.smoke import LOGGED, SmokeResult, run_smoke
 from sealift_installer.stack import Starter, project_of, project_to_stop
 
@@ -71,20 +73,22 @@ def start(host: Host, release: Release, trust: Trust, options: StartOptions) -> 
         # What is cheap to know is said before hours are spent on hashing.
         host.engine_for(manifest)
         compose = Compose.find(host.engine)
-        to_start(host.layout, manifest)
+        # Read once: what is judged is what is served, and what the ledger says.
+        site = site_of(host.layout, manifest)
+        site.require()
         result = audit(host, release, trust, deep=options.deep)
         host.log("audit", manifest, clean=not result.drift)
         result.require_clean()
         host.report.step("audit: clean")
         surveys = surveys_in(manifest, release.document)
         grounds = Grounds(tables_for(host), options.acceptance, surveys)
-        verdict = judge_gpus(host, manifest, grounds)
+        verdict = judge_gpus(host, needs_at(manifest, site.values), grounds)
         verdict.require(release.title)
         tell(host, verdict)
         before = find_served(host, manifest.name) if options.fallback else None
         starter = Starter(host, compose, options.wait)
         try:
-            states = starter.bring_up(release)
+            states = starter.bring_up(release, site.values)
             smoke = run_smoke(host, release) if options.smoke else ()
         except StartError as error:
             host.log("start-failed", manifest)
@@ -92,7 +96,7 @@ def start(host: Host, release: Release, trust: Trust, options: StartOptions) -> 
                 raise
             raise fall_back(starter, trust, release, before, error) from error
         note_started(host.layout, manifest.name, release.name)
-        served = served_with(host.layout, manifest)
+        served = served_with(site.values)
         host.log("start", manifest, **accepted_fact(verdict), **served)
         return Started(verdict, states, smoke)
 

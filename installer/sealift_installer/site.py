@@ -10,7 +10,7 @@ import difflib
 import os
 import stat
 from dataclasses import dataclass
-from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple
+from typing import Dict, Iterable, List, Mapping, Sequence, Tuple
 
 from sealift_manifests.errors import SealiftError, SettingsError, UsageError
 from sealift_manifests.model import Manifest
@@ -26,7 +26,6 @@ from sealift_manifests.site_values import (
     Chosen,
     SettingFault,
     choose,
-    stand_in,
     unknown_names,
     values_of,
 )
@@ -225,25 +224,11 @@ def change_file(
     return True
 
 
-def to_start(layout: Layout, manifest: Manifest) -> Dict[str, str]:
-    """Return the variables of a stack that is brought up; raise SettingsError."""
-    site = site_of(layout, manifest)
-    site.require()
-    return {**site.values, **_of_secrets(layout, manifest)}
-
-
-def to_stop(layout: Layout, manifest: Manifest) -> Dict[str, str]:
-    """Return variables with which Compose can read the file of what is to end.
-
-    Whatever is wrong with the site must not keep a stack running.
-    """
-    settings = manifest.stack.settings if manifest.stack else ()
-    try:
-        values = site_of(layout, manifest).values
-    except SealiftError:
-        values = values_of(choose(settings, {})[0])
-    stand_ins = {each.name: stand_in(each) for each in settings}
-    return {**stand_ins, **values, **_of_secrets(layout, manifest)}
+def variables(
+    layout: Layout, manifest: Manifest, values: Mapping[str, str]
+) -> Dict[str, str]:
+    """Return what Compose is given of a stack: these values, and where secrets are."""
+    return {**values, **_of_secrets(layout, manifest)}
 
 
 def _of_secrets(layout: Layout, manifest: Manifest) -> Dict[str, str]:
@@ -261,12 +246,6 @@ def site_needs(
 ) -> Needs:
     """Return what a bundle asks of this host as this site is set."""
     return needs_at(manifest, site_of(layout, manifest, given).values)
-
-
-def served_with(layout: Layout, manifest: Manifest) -> Dict[str, Any]:
-    """Return what the ledger says of a start: the settings, or nothing for none."""
-    values = site_of(layout, manifest).values
-    return {"settings": values} if values else {}
 
 
 def _remedy(site: Site) -> str:

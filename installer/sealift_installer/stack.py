@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from typing import Tuple
+from typing import Mapping, Tuple
 
 from sealift_manifests.errors import StartError
 from sealift_manifests.names import is_volume_of, project_name, volume_name
@@ -20,7 +20,8 @@ from sealift_installer.host import Host
 from sealift_installer.readiness import Readiness
 from sealift_installer.releases import STACK_FOLDER, Release
 from sealift_installer.service_state import ServiceState
-from sealift_installer.site import to_start, to_stop
+from sealift_installer.site import variables
+from sealift_installer.site_served import to_stop
 from sealift_installer.waiting import Waiting
 
 
@@ -40,8 +41,8 @@ def project_of(release: Release) -> Project:
 
 def project_to_stop(host: Host, release: Release) -> Project:
     """Return the project with variables enough for Compose to end what runs of it."""
-    variables = to_stop(host.layout, release.manifest)
-    return replace(project_of(release), variables=variables)
+    found = to_stop(host.layout, release.manifest)
+    return replace(project_of(release), variables=found)
 
 
 @dataclass(frozen=True)
@@ -52,14 +53,17 @@ class Starter:
     compose: Compose
     wait: int
 
-    def bring_up(self, release: Release) -> Tuple[ServiceState, ...]:
+    def bring_up(
+        self, release: Release, values: Mapping[str, str]
+    ) -> Tuple[ServiceState, ...]:
         """Start a stack in place of what runs of its bundle; wait for its health.
 
+        `values` are those of its settings: the site file is not read again here.
         Raises StartError when it cannot come up, or is not up in time.
         """
         manifest = release.manifest
-        variables = to_start(self.host.layout, manifest)
-        project = replace(project_of(release), variables=variables)
+        given = variables(self.host.layout, manifest, values)
+        project = replace(project_of(release), variables=given)
         references = [image.reference for image in manifest.images]
         self.compose.require_images(project, references)
         self._end_other_weights(release)

@@ -33,11 +33,14 @@ STAMP_VARIABLE = "SEALIFT_SECRETS_STAMP"
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}\Z")
 _RESERVED = re.compile(
-    r"(?:(?:COMPOSE|DOCKER|BUILDKIT|SEALIFT|LD|LC|PYTHON|SSL|SSH|CURL|REQUESTS)_.*"
-    r"|PYTHON.*|PATH|HOME|TMPDIR|LANG|.*_PROXY)\Z",
+    r"(?:(?:COMPOSE|DOCKER|BUILDKIT|SEALIFT|OTEL|LD|LC|GLIBC|MALLOC|XDG)_.*"
+    r"|(?:SSL|SSH|CURL|REQUESTS)_.*|(?:PYTHON|GODEBUG|_MEIPASS|_PYI).*|.*_PROXY"
+    r"|GO(?:TRACEBACK|MAXPROCS|GC|MEMLIMIT)|PATH|HOME|TMPDIR|LANG|NLSPATH"
+    r"|GCONV_PATH|HOSTALIASES|LOCALDOMAIN|RES_OPTIONS)\Z",
     re.IGNORECASE,
 )
-"""Variables that mean something to Compose itself, or to the system below it."""
+"""Variables that mean something to Compose itself, to Go or Python, which it is made
+of, or to the system below it."""
 
 _INTEGER = re.compile(r"(?:0|-?[1-9][0-9]{0,17})\Z")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,18})?\Z")
@@ -48,6 +51,13 @@ _CONTROL = re.compile(
 _UNWRITABLE = re.compile(r"[${}]")
 """What Compose cannot be given as a default: it ends one, or begins another."""
 
+_UNITS = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]")
+"""Of a regular expression: an escape, or a set of characters."""
+
+_GROUP = re.compile(r"\((?:\?:)?([^()]*)\)([*+?]|\{[0-9]*,?[0-9]*\})?")
+"""An innermost group, and how often it is there."""
+
+_VARIES = re.compile(r"[*+?\x00]|\{[0-9]*,[0-9]*\}")
 _BOOLEANS = {
     **dict.fromkeys(("true", "yes", "on"), "true"),
     **dict.fromkeys(("false", "no", "off"), "false"),
@@ -191,7 +201,33 @@ def _is_above(low: Optional[str], high: str) -> bool:
 def _pattern_fault(pattern: str) -> str:
     if not _is_plain(pattern, MAX_PATTERN):
         return f"must be one line, at most {MAX_PATTERN} characters"
-    return pattern_fault(pattern)
+    fault = pattern_fault(pattern)
+    if not fault and _is_runaway(pattern):
+        return "repeats a group that itself repeats something: matching may never end"
+    return fault
+
+
+def _is_runaway(pattern: str) -> bool:
+    """Say whether a group is repeated that holds a number of things that varies.
+
+    Such a text can be cut into repetitions in more ways than can be tried. A group of
+    a small fixed number is as if it were written out, so that may hold it, once.
+    """
+    rest = _UNITS.sub("x", pattern)
+    found = _GROUP.search(rest)
+    while found:
+        held, times = found.group(1), found.group(2) or ""
+        varies = "\x00" if _VARIES.search(held) else ""
+        written_out = "\x01" if "\x01" in held else ""
+        if varies and times not in ("", "?"):
+            if written_out or not re.fullmatch(r"\{[0-9]\}", times):
+                return True
+            written_out = "\x01"
+        rest = (
+            f"{rest[: found.start()]}x{varies}{written_out}{times}{rest[found.end() :]}"
+        )
+        found = _GROUP.search(rest)
+    return False
 
 
 def _is_plain(text: str, most: int) -> bool:

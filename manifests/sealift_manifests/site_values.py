@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Dict, Iterable, Iterator, Mapping, Optional, Tuple
 
 from sealift_manifests.settings import Setting
@@ -76,8 +76,24 @@ def values_of(chosen: Iterable[Chosen]) -> Dict[str, str]:
     return {c.setting.name: c.value for c in chosen if c.value is not None}
 
 
+def value_to_end(setting: Setting, given: Optional[str], served: Optional[str]) -> str:
+    """Return a value that Compose can read a file with, to stop what runs.
+
+    The site's, or else what was `served` with, the default, or a stand-in. No pattern
+    is matched, which may take long: what the site gives for one counts for nothing.
+    """
+    plain = replace(setting, pattern=None, default=None)
+    for text in (given if setting.pattern is None else None, served, setting.default):
+        try:
+            if text is not None:
+                return plain.read(text)
+        except ValueError:
+            continue
+    return stand_in(setting)
+
+
 def stand_in(setting: Setting) -> str:
-    """Return a value that Compose can read a file with, to stop what runs."""
+    """Return what Compose most likely reads where one has no value that is known."""
     low = setting.min if setting.min is not None else setting.max
     return {
         "integer": low or "1",
@@ -87,4 +103,15 @@ def stand_in(setting: Setting) -> str:
         "choice": setting.choices[0] if setting.choices else "",
         "path": "/nonexistent",
         "gpus": "all",
-    }.get(setting.type, "unset")
+    }.get(setting.type) or _text_stand_in(setting.pattern)
+
+
+def _text_stand_in(pattern: Optional[str]) -> str:
+    """Return a text for one of the places where Compose judges texts.
+
+    By the letters of its pattern: a size or a duration, an address before a port, or
+    a number. All are names and tags too.
+    """
+    if pattern is not None and "m" in pattern:
+        return "1m"
+    return "0.0.0.0" if pattern is None or "." in pattern else "1"

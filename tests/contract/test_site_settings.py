@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import urllib.request
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ import pytest
 import strangers_reader
 from engines import SHELL, busybox_layer, unique
 from making import PYZ, Host, Key, Outcome
+from sealift_installer.compose import Compose
+from sealift_installer.engine import Engine
 from terminals import Terminal
 
 SETTINGS: dict[str, Any] = {
@@ -28,14 +31,20 @@ SERVE = (
     f"{SHELL} env > /www/index.html; exec {SHELL} httpd -f -p 8000 -h /www"
 )
 
+FELL_BACK = 47
+
 
 @dataclass(frozen=True)
 class Bundles:
-    """Two versions of a bundle; the second has one more setting."""
+    """Versions of a bundle: the second has one more setting, the third ends at once.
+
+    Only those two take a CONTEXT above 32768.
+    """
 
     name: str
     first: Path
     second: Path
+    third: Path
     key: Key
 
 
@@ -48,21 +57,29 @@ def bundles(
         (folder / "layer.tar").write_bytes(busybox_layer())
         engine.run("import", str(folder / "layer.tar"), f"{name}/web:1")
         more = {**SETTINGS, "MOTTO": {"type": "text", "default": "to be it's own"}}
-        first = a_bundle(folder / "1", name, key, SETTINGS)
+        narrow = {**SETTINGS, "CONTEXT": {**SETTINGS["CONTEXT"], "max": 32768}}
+        first = a_bundle(folder / "1", name, key, narrow)
         second = a_bundle(folder / "2", name, key, more, {"MOTTO": "${MOTTO}"})
+        third = a_bundle(folder / "3", name, key, SETTINGS, serve="exit 3")
         making.clear_engine(engine, name)
-        yield Bundles(name, first, second, key)
+        yield Bundles(name, first, second, third, key)
     finally:
         making.clear_engine(engine, name)
 
 
 def a_bundle(
-    folder: Path, name: str, key: Key, settings: Any, more: Any = None
+    folder: Path,
+    name: str,
+    key: Key,
+    settings: Any,
+    more: Any = None,
+    *,
+    serve: str = SERVE,
 ) -> Path:
     web = {
         "image": "web",
         "user": "1000:1000",
-        "command": [SHELL, "sh", "-c", SERVE],
+        "command": [SHELL, "sh", "-c", serve],
         "environment": {"CONTEXT": "${CONTEXT}", **(more or {})},
         "ports": ["127.0.0.1:${PORT}:8000"],
         "secrets": ["api-key", "token"],
@@ -180,6 +197,66 @@ def test_the_values_served_with_are_told_and_a_rollback_has_the_same_file(
     assert "CONTEXT=512" in page(port)
     host.run("settings", "--unset", "PORT").expect(0, "unknown   MOTTO: is no setting")
     assert file.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_setting_made_for_a_new_release_does_not_keep_the_one_before_from_serving(
+    host, bundles, engine, token
+):
+    port = free_port()
+    install(host, bundles, bundles.first, "--set", f"PORT={port}")
+    host.run("settings", "--secret", f"token={token}").expect(0)
+    host.run("start", "--wait", "60", "--set", "CONTEXT=512").expect(0)
+    install(host, bundles, bundles.third)
+
+    failed = host.run("start", "--wait", "60", "--set", "CONTEXT=131072")
+
+    told = f"{bundles.name} 1, which served before, is in use again and serves, with"
+    failed.expect(FELL_BACK, told, "its own last settings", "CONTEXT: line 2: must be")
+    failed.expect(FELL_BACK, "The next `start` takes the site file again")
+    assert "CONTEXT=512" in page(port)
+    noted = host.ledger()[-1]
+    assert (noted["event"], noted["version"]) == ("fallback", "1")
+    assert noted["settings"] == {"CONTEXT": "512", "PORT": str(port)}
+    assert noted["site_unsuited"][0].startswith("CONTEXT: line 2: must be")
+    host.run("status").expect(0, "CONTEXT = 512", "to be set   CONTEXT: line 2")
+
+    # Where nothing is known that suits it, the release in use stays in use.
+    install(host, bundles, bundles.third)
+    ledger = host.state / "ledger.jsonl"
+    ledger.write_text(ledger.read_text().replace('"settings"', '"forgotten"'))
+    failed = host.run("start", "--wait", "60")
+    failed.expect(43, "could not be brought back", "CONTEXT: line 2")
+    status = host.run("status", "--json").expect(0).facts["bundles"][0]
+    assert status["version"] == "3"
+
+
+def test_a_site_file_that_is_changed_during_a_start_changes_nothing_of_it(
+    host, bundles, engine, token, tmp_path
+):
+    port = free_port()
+    install(host, bundles, bundles.first, "--set", f"PORT={port}")
+    host.run("settings", "--secret", f"token={token}").expect(0)
+    file = host.config / "sites" / f"{bundles.name}.yaml"
+    real = Compose.find(Engine(str(engine.socket))).command
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "docker").write_text(
+        "#!/bin/sh\nshift\n"
+        f'case " $* " in *" up --detach "*) echo "- PORT" > "{file}";; esac\n'
+        f'exec {" ".join(real)} "$@"\n'
+    )
+    (folder / "docker").chmod(0o755)
+    words = [host.python, "-I", "-B", host.pyz, "start", "--wait", "60"]
+    places = ["--state-dir", host.state, "--config-dir", host.config]
+
+    started = making.run(
+        [*words, *places], env={"PATH": f"{folder}:{os.environ['PATH']}"}
+    )
+
+    started.expect(0, "is up")
+    assert file.read_text() == "- PORT\n"
+    assert host.ledger()[-1]["settings"] == {"CONTEXT": "4096", "PORT": str(port)}
+    assert "CONTEXT=4096" in page(port)
 
 
 def test_a_new_secret_makes_the_containers_anew_and_a_stop_needs_no_settings(

@@ -11,6 +11,28 @@ from sealift_manifests.errors import FormatVersionError, ManifestError
 from sealift_manifests.model import check_version, parse_manifest
 from sealift_manifests.settings import Setting
 
+RUNAWAYS = (
+    "([a-z0-9]+[._-]?)+",
+    "(?:a|b*)*",
+    "(a?){2,3}",
+    "(a{1,2}){12}",
+    "(a(?:b(c{,})))+",
+    "(?:(?:a?){9}){9}",
+    "([+)]x*)+?",
+)
+TAKEN = (
+    *("OTEL_EXPORTER_OTLP_ENDPOINT", "GODEBUG", "GoGC", "GOMAXPROCS", "GOMEMLIMIT"),
+    *("GOTRACEBACK", "XDG_RUNTIME_DIR", "GLIBC_TUNABLES", "MALLOC_CHECK_"),
+    *("GCONV_PATH", "HOSTALIASES", "LOCALDOMAIN", "RES_OPTIONS", "NLSPATH"),
+    *("_MEIPASS2", "_PYI_ARCHIVE_FILE"),
+)
+PLAIN = (
+    r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}",
+    r"[0-9]+(?:\.(?:[0-9]+)?)?",
+    r"[a-z]+(?:,[a-z]{3})*",
+    r"\(a+\)+[(]b+[)]*",
+    r"(?:[]+*]x)+",
+)
 GOOD_SETTINGS: list[dict[str, object]] = [
     {"name": "PORT", "type": "port", "default": "8000"},
     {"name": "N_1", "type": "integer", "min": "-5", "max": "5", "default": "-5"},
@@ -23,6 +45,9 @@ GOOD_SETTINGS: list[dict[str, object]] = [
     {"name": "GPUS", "type": "gpus", "default": "0,GPU-1a-2b,MIG-3"},
     {"name": "GPUS", "type": "gpus", "default": "all"},
     {"name": "NONE", "type": "text"},
+    {"name": "GOAL", "type": "text"},
+    {"name": "XDGX", "type": "text"},
+    *({"name": "LIKE", "type": "text", "pattern": each} for each in PLAIN),
 ]
 BAD_SETTINGS: list[dict[str, object]] = [
     {"name": "1A", "type": "text"},
@@ -43,6 +68,8 @@ BAD_SETTINGS: list[dict[str, object]] = [
     {"name": "A", "type": "text", "pattern": "(?i)a"},
     {"name": "A", "type": "text", "pattern": "a++"},
     {"name": "A", "type": "text", "pattern": r"a\z"},
+    *({"name": "A", "type": "text", "pattern": each} for each in RUNAWAYS),
+    *({"name": each, "type": "text"} for each in TAKEN),
     {"name": "A", "type": "integer", "pattern": "1"},
     {"name": "A", "type": "text", "help": "x" * 513},
     {"name": "A", "type": "boolean", "default": "1"},

@@ -10,6 +10,7 @@ from sealift_manifests.site_values import (
     choose,
     stand_in,
     unknown_names,
+    value_to_end,
     values_of,
 )
 
@@ -123,6 +124,34 @@ def test_what_stands_in_for_a_value_is_one(setting):
 
     if setting is not SIZE:
         assert open_one.read(stand_in(open_one)) == stand_in(open_one)
+
+
+@pytest.mark.parametrize(
+    ("setting", "given", "served", "value"),
+    [
+        (PORT, "8001", "8002", "8001"),
+        (PORT, "x", "8002", "8002"),
+        (PORT, "x", None, "8000"),
+        (PORT, None, None, "8000"),
+        (LENGTH, "1", None, "512"),
+        (LOUD, "x", "Yes", "true"),
+        # What a pattern would have to be matched for counts for nothing.
+        (SIZE, "8 GiB", None, "50m"),
+        (SIZE, "10m", "20m", "20m"),
+        (Setting("BIND", "text", pattern="[0-9.]+"), "localhost", None, "0.0.0.0"),
+        (Setting("SIZE", "text", pattern="[0-9]+gb"), "8 GiB", None, "1"),
+        (Setting("SIZE", "text", pattern="[0-9]+[km]"), "8 GiB", None, "1m"),
+        (Setting("BIND", "text"), None, None, "0.0.0.0"),
+    ],
+)
+def test_to_end_a_stack_the_best_known_value_is_taken(setting, given, served, value):
+    assert value_to_end(setting, given, served) == value
+
+
+def test_no_value_of_a_site_is_matched_with_a_pattern_to_end_a_stack():
+    slow = Setting("NOTE", "text", pattern="(a|a)*b")
+
+    assert value_to_end(slow, "a" * 80, "served") == "served"
 
 
 def fields_of(setting):
