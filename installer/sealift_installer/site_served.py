@@ -12,7 +12,7 @@ from sealift_manifests.site_values import choose, value_to_end, values_of
 from sealift_installer import ledger
 from sealift_installer.layout import Layout
 from sealift_installer.site import read_file, site_of, variables
-from sealift_installer.site_secrets import missing_secrets
+from sealift_installer.site_secrets import broken_secrets, missing_secrets
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,8 @@ def to_return(layout: Layout, manifest: Manifest) -> Return:
     chosen, wrong = choose(settings, last_served(layout, manifest))
     missing = missing_secrets(layout, manifest.name, secrets)
     is_whole = not wrong and all(one.given for one in chosen)
-    if not is_whole or any(secret.generate is None for secret in missing):
+    asked = any(secret.generate is None for secret in missing)
+    if not is_whole or asked or broken_secrets(layout, manifest.name, secrets):
         raise refusal
     faults = refusal.facts.get("settings", [refusal.message])
     return Return(values_of(chosen), tuple(map(str, faults)))

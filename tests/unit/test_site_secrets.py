@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 from sealift_installer.host import Host
-from sealift_installer.site import Site, to_start
+from sealift_installer.site import Site, site_of
 from sealift_installer.site_changes import settle_site, settle_to_start
 from sealift_manifests.errors import SettingsError
 from sealift_manifests.model import Manifest
@@ -121,4 +121,4 @@ def test_nothing_is_started_and_nobody_asked_for_a_broken_secret(host, folder):
 
     assert site.asked == ()
     with pytest.raises(SettingsError, match=r"token: .* is empty"):
-        to_start(host.layout, a_manifest())
+        site_of(host.layout, a_manifest()).require()

@@ -83,6 +83,17 @@ def test_values_that_are_not_whole_or_do_not_suit_bring_nothing_back(layout, val
         to_return(layout, a_release())
 
 
+def test_no_release_is_brought_back_with_a_secret_that_is_of_no_use(layout):
+    served(layout, SERVED)
+    site(layout, "LENGTH: 131072\n")
+    broken = Path(layout.secrets("acme")) / "api-key"
+    broken.parent.mkdir(parents=True)
+    broken.write_text("")
+
+    with pytest.raises(SettingsError, match="is empty"):
+        to_return(layout, a_release(Secret("api-key", generate=16)))
+
+
 def test_no_last_value_stands_in_for_a_secret(layout):
     served(layout, SERVED)
     site(layout, "LENGTH: 131072\nBIND: 10.0.0.1\n")
