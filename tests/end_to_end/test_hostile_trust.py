@@ -95,7 +95,8 @@ class OvertakenHost(hosts.Host):
 
 def overtaken(host: Host, meanwhile: Callable[[], object]) -> OvertakenHost:
     layout = Layout(str(host.state), str(host.config))
-    return OvertakenHost(layout, Engine(NO_ENGINE), Report(as_json=True), meanwhile)
+    engine, report = Engine(NO_ENGINE), Report(as_json=True)
+    return OvertakenHost(layout, engine, report, meanwhile=meanwhile)
 
 
 def test_an_older_bundle_is_refused_when_a_newer_one_overtook_it(
