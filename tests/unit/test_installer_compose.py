@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from sealift_installer import compose as compose_module
+from sealift_installer import health
 from sealift_installer.compose import Compose, Project
 from sealift_installer.engine import Engine, printable
 from sealift_installer.health import _Watch
@@ -193,16 +194,18 @@ def test_without_a_health_check_a_service_is_up_after_running_steadily():
     clock = Clock()
     watch = _Watch(clock)
 
-    watch.see((a_state(),))
-    assert not watch.is_up("vllm")
+    first = a_state()
+    watch.see((first,))
+    assert not watch.is_up(first)
 
     clock.now = 2.0
-    watch.see((a_state(started="2026-01-01T00:00:02Z", restarts=1),))
+    again = a_state(started="2026-01-01T00:00:02Z", restarts=1)
+    watch.see((again,))
     clock.now = 4.0
-    assert not watch.is_up("vllm")
+    assert not watch.is_up(again)
 
     clock.now = 5.0
-    assert watch.is_up("vllm")
+    assert watch.is_up(again)
 
 
 def test_a_service_that_is_known_to_say_when_it_is_ready_is_up_when_it_does():
@@ -211,10 +214,10 @@ def test_a_service_that_is_known_to_say_when_it_is_ready_is_up_when_it_does():
 
     watch.see((a_state(),))
     clock.now = 900.0
-    assert not watch.is_up("vllm")
+    assert not watch.is_up(a_state())
 
     ready[0] = True
-    assert watch.is_up("vllm")
+    assert watch.is_up(a_state())
 
 
 @pytest.mark.parametrize(
@@ -237,7 +240,7 @@ def test_what_counts_as_up_and_what_as_failed(changes, up, failed):
 
     watch.see((state,))
 
-    assert (watch.is_up("vllm"), watch.is_failed(state)) == (up, failed)
+    assert (watch.is_up(state), watch.is_failed(state)) == (up, failed)
 
 
 def test_a_service_that_keeps_restarting_is_given_up():
@@ -248,16 +251,22 @@ def test_a_service_that_keeps_restarting_is_given_up():
     assert watch.is_failed(a_state(status="restarting", restarts=14))
 
 
-def test_a_service_of_several_containers_is_up_when_all_are():
-    watch = _Watch(Clock())
+def test_a_service_of_several_containers_is_up_when_all_are(monkeypatch):
     healthy = a_state(health="healthy")
+    second = {"container": "chat-vllm-2"}
+    looks = [
+        (healthy, a_state(**second, health="starting")),
+        (healthy, a_state(**second, health="healthy")),
+    ]
+    waited: list[tuple[ServiceState, ...]] = []
+    monkeypatch.setattr(health, "project_state", lambda *_: looks[len(waited)])
 
-    watch.see((healthy, a_state(container="chat-vllm-2", health="starting")))
-    assert not watch.is_up("vllm")
+    up = health.wait_healthy(
+        ENGINE, "chat", ["vllm"], 60, sleep=lambda _: None, progress=waited.append
+    )
 
-    watch.see((healthy, a_state(container="chat-vllm-2", health="healthy")))
-    assert watch.is_up("vllm")
-    assert not watch.is_up("gateway")
+    assert waited == [(looks[0][1],)]
+    assert up == looks[1]
 
 
 def test_an_install_with_a_stack_tells_at_once_that_nothing_can_run_it(
