@@ -208,12 +208,12 @@ def from_template(trip: Trip, tmp_path: Path) -> Callable[[], Path]:
         (llama,) = compose["services"].values()
         command = llama["command"]
         command[command.index("--model") + 1] = f"/models/{llms.WEIGHTS}"
-        command[command.index("--ctx-size") + 1] = "2048"
         del llama["deploy"]["resources"]["reservations"]
         llama["healthcheck"]["interval"] = "2s"
-        llama["ports"] = [f"127.0.0.1:{trip.port}:8080"]
         (folder / "compose.yaml").write_text(yaml.safe_dump(compose, sort_keys=False))
         spec = yaml.safe_load((folder / "sealift.yaml").read_bytes())
+        # There is no GPU here; all else is for this site to say.
+        del spec["settings"]["GPUS"]
         spec["models"]["chat"] = {"path": str(trip.folder / "model")}
         image = {"build": {"context": str(trip.folder / "image")}}
         spec["images"]["server"] = {**image, "tag": f"{trip.name}/server:1"}
@@ -226,8 +226,10 @@ def from_template(trip: Trip, tmp_path: Path) -> Callable[[], Path]:
 def test_the_template_for_llama_cpp_serves_a_real_model(trip, from_template, tmp_path):
     bundle = making.build(from_template(), trip.key, tmp_path / "out")
     host = Host(tmp_path / "host", bundle / PYZ)
-    host.run("install", bundle, "--key", trip.key.public).expect(0)
+    site = ("--set", f"PORT={trip.port}", "--set", "CONTEXT_LENGTH=2048")
+    host.run("install", bundle, "--key", trip.key.public, *site).expect(0)
 
-    host.run("start", "--wait", "120").expect(0, "llama: healthy")
+    started = host.run("start", "--wait", "120").expect(0, "llama: healthy")
 
+    started.expect(0, "smoke knows-a-capital: good", "smoke streams: good")
     assert WORD in llms.ask(trip.base, QUESTION)
