@@ -20,15 +20,14 @@ from sealift_manifests.paths import check_inner_path, check_inner_paths
 from sealift_manifests.references import qualify, read_reference
 
 from sealift_bundler.compose_keys import misspelt_keys
-from sealift_bundler.compose_site import SiteCheck
+from sealift_bundler.compose_site import VARIABLE, SiteCheck
 from sealift_bundler.composing.image_hint import image_hint
 from sealift_bundler.spec_settings import NOTHING_OPEN, SiteSpec
-from sealift_bundler.strictyaml import Fault, Place
+from sealift_bundler.strictyaml import Fault, Place, texts_of
 
 COMPOSE_FILE = "compose.yaml"
 """What the rendered file is called, whatever the user's is called."""
 
-_VARIABLE = re.compile(r"\$(?:\$|\{([^}]*)\}|([A-Za-z_]\w*))")
 _WITH_DEFAULT = re.compile(r"[A-Za-z_]\w*(?::?-|:?\?)")
 _START = re.compile(r"[A-Za-z_]\w*")
 _OUTSIDE_BRACES = re.compile(r":(?![^{]*\})")
@@ -136,7 +135,7 @@ class StackCheck:
         for key, reason in _REFUSED_ON_TOP.items():
             if value.get(key):
                 self._say((key,), reason)
-        for place, text in _texts(value, ()):
+        for place, text in texts_of(value):
             self._check_variables(place, text)
         self.faults += [*self._site.unused(), *self._site.secret_faults(value)]
         self._check_volumes(value.get("volumes") or {})
@@ -281,7 +280,7 @@ class StackCheck:
 
     def _check_variables(self, place: Place, text: str) -> None:
         self.faults += self._site.variable_faults(place, text)
-        for braced, bare in _VARIABLE.findall(text):
+        for braced, bare in VARIABLE.findall(text):
             name = bare or braced
             start = _START.match(name)
             is_open = start is not None and self._site.is_setting(start[0])
@@ -325,14 +324,3 @@ def _image_names(references: Mapping[str, str]) -> Iterator[tuple[str, str]]:
             yield replace(parsed, digest=None).qualified, key
     for key, reference in references.items():
         yield qualify(reference), key
-
-
-def _texts(value: Any, place: Place) -> Iterator[tuple[Place, str]]:
-    if isinstance(value, str):
-        yield place, value
-    elif isinstance(value, Mapping):
-        for key, held in value.items():
-            yield from _texts(held, (*place, key))
-    elif isinstance(value, list):
-        for number, held in enumerate(value):
-            yield from _texts(held, (*place, number))

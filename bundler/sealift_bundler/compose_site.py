@@ -25,7 +25,9 @@ from sealift_bundler.strictyaml import Fault, Place, Plain
 STAMP_LABEL = "sealift.secrets"
 """The label by which Compose sees that a secret of a service is another."""
 
-_VARIABLE = re.compile(r"\$(?:\$|\{([^}]*)\}|([A-Za-z_]\w*))")
+VARIABLE = re.compile(r"\$(?:\$|\{([^}]*)\}|([A-Za-z_]\w*))")
+"""A variable in a text of a Compose file, in braces or bare; or a doubled dollar."""
+
 _PARTS = re.compile(r"([A-Za-z_]\w*)(.*)", re.DOTALL)
 _DEFAULT = re.compile(r"(?:(?P<ask>:?\?).*|:?-(?P<default>.*))?\Z", re.DOTALL)
 _GPU_COUNT = re.compile(
@@ -35,7 +37,7 @@ _GPU_COUNT = re.compile(
 
 def names_in(text: str) -> Iterator[tuple[str, str]]:
     """Yield each variable of a text: its name, and what follows it in the braces."""
-    for braced, bare in _VARIABLE.findall(text):
+    for braced, bare in VARIABLE.findall(text):
         found = _PARTS.match(braced)
         if bare:
             yield bare, ""
@@ -155,7 +157,7 @@ def with_settings(value: Any, site: SiteSpec) -> Any:
             return [rewrite(each) for each in held]
         if not isinstance(held, str):
             return held
-        text = _VARIABLE.sub(fill, held)
+        text = VARIABLE.sub(fill, held)
         return Plain(text, held.kind) if isinstance(held, Plain) else text
 
     return rewrite(value) if settings else value

@@ -6,7 +6,7 @@ duplicate keys are refused. Knows nothing of the spec or of Compose.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,18 @@ def dotted(place: Place) -> str:
     """Return a place as people write it: `services.web.volumes[0]`."""
     text = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in place)
     return text.removeprefix(".")
+
+
+def texts_of(value: Any, place: Place = ()) -> Iterator[tuple[Place, str]]:
+    """Yield every text in a value, with where it stands."""
+    if isinstance(value, str):
+        yield place, value
+    elif isinstance(value, Mapping):
+        for key, held in value.items():
+            yield from texts_of(held, (*place, key))
+    elif isinstance(value, list):
+        for number, held in enumerate(value):
+            yield from texts_of(held, (*place, number))
 
 
 def read_text(path: Path) -> str:

@@ -139,7 +139,7 @@ class Compose:
                 if causes
                 else f"The stack is {project.file}. See the lines above, and the "
                 "engine's log (`journalctl -u docker`).",
-                facts={"causes": [dict(vars(cause)) for cause in causes]},
+                facts={"causes": [cause.facts() for cause in causes]},
             )
 
 

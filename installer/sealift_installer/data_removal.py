@@ -10,13 +10,13 @@ from typing import Tuple
 from sealift_manifests.errors import EngineError, InUseError
 from sealift_manifests.names import data_volume_name, project_name
 
-from sealift_installer.containers import containers
 from sealift_installer.data_engine import find_volume, owner_of, sweep_holders
 from sealift_installer.data_record import (
     forget_records,
     read_record,
     recorded_labels,
 )
+from sealift_installer.data_volumes import users_of
 from sealift_installer.host import Host
 from sealift_installer.volumes import remove_volume
 
@@ -48,11 +48,10 @@ def data_to_show(host: Host, bundle: str) -> Tuple[str, ...]:
 def require_no_users(host: Host, bundle: str) -> None:
     """Raise InUseError while a container that is not of the stack uses the data."""
     sweep_holders(host.engine)
-    names, own = set(data_of(host, bundle)), project_name(bundle)
     users = [
         container.name
-        for container in containers(host.engine)
-        if names & container.volumes and container.project != own
+        for container in users_of(host.engine, data_of(host, bundle))
+        if container.project != project_name(bundle)
     ]
     if users:
         raise InUseError(

@@ -27,7 +27,6 @@ from sealift_installer.data_record import (
     WHOLE,
     DataRecord,
     read_record,
-    recorded_labels,
 )
 from sealift_installer.engine import Engine, EngineFacts
 from sealift_installer.host import Host
@@ -115,9 +114,8 @@ def require_free(host: Host, manifest: Manifest, volumes: Iterable[str]) -> None
     names, own = set(volumes), project_name(manifest.name)
     users = [
         f"{container.name} ({'running' if container.is_up else 'stopped'})"
-        for container in containers(host.engine)
-        if names & container.volumes
-        and (container.is_up or container.project != own)
+        for container in users_of(host.engine, names)
+        if (container.is_up or container.project != own)
         and not is_holder(container.name)  # Of a run that was killed: it goes.
     ]
     if users:
@@ -133,9 +131,15 @@ def own_users(host: Host, bundle: str, volume: str) -> Tuple[Container, ...]:
     """Return the containers of the bundle's stack that have the volume."""
     return tuple(
         container
-        for container in containers(host.engine)
-        if volume in container.volumes and container.project == project_name(bundle)
+        for container in users_of(host.engine, [volume])
+        if container.project == project_name(bundle)
     )
+
+
+def users_of(engine: Engine, volumes: Iterable[str]) -> Iterator[Container]:
+    """Yield the containers, running or not, that have one of these volumes."""
+    names = set(volumes)
+    return (each for each in containers(engine) if names & each.volumes)
 
 
 def data_needs(
@@ -182,12 +186,6 @@ def data_faults(host: Host, manifest: Manifest) -> Iterator[Tuple[str, str, str]
             yield "missing", what, f"the engine has no volume {state.volume}"
         elif state.kind == UNFINISHED:
             yield "changed", what, f"{state.volume} was not filled to its end"
-
-
-def kept_volumes(layout: Layout, bundle: str) -> Tuple[str, ...]:
-    """Return the volumes with what was replaced, of all volumes of a bundle."""
-    found = (read_record(layout, bundle, n) for n in recorded_labels(layout, bundle))
-    return tuple(name for record in found if record for name in record.kept)
 
 
 def data_facts(

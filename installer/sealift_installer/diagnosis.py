@@ -44,6 +44,10 @@ class Cause:
     what: str
     remedy: str
 
+    def facts(self) -> Dict[str, str]:
+        """Return it for --json."""
+        return dict(vars(self))
+
     def __str__(self) -> str:
         return f"known cause, {self.slug}: {self.what}\n  remedy: {self.remedy}"
 

@@ -49,7 +49,7 @@ def start_error(
     return StartError(
         "\n".join(lines),
         hint=found[0].remedy if found else _HINT,
-        facts={"causes": [dict(vars(cause)) for cause in found]} if found else None,
+        facts={"causes": [cause.facts() for cause in found]} if found else None,
     )
 
 

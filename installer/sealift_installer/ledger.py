@@ -15,6 +15,7 @@ from typing import Any, Dict, Iterator, Tuple
 from sealift_manifests import strictjson
 from sealift_manifests.digests import digest_of
 from sealift_manifests.errors import ManifestError
+from sealift_manifests.model import Manifest
 
 from sealift_installer import durable
 from sealift_installer.layout import Layout
@@ -83,6 +84,15 @@ def last_entry(
         if known and entry.get("bundle") == bundle and entry.get("event") in events:
             last = entry
     return last
+
+
+def last_of_release(layout: Layout, manifest: Manifest, *events: str) -> Dict[str, Any]:
+    """Return the last line with one of these events about this very release, or {}.
+
+    What is said of the release before it says nothing about this one.
+    """
+    same = {"version": manifest.version, "serial": manifest.serial}
+    return last_entry(layout, manifest.name, events, **same)
 
 
 @dataclass(frozen=True)

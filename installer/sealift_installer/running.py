@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, Optional, Tuple
+from typing import Tuple
 
 from sealift_manifests.errors import StartError
-from sealift_manifests.model import Manifest
 from sealift_manifests.names import project_name
 from sealift_manifests.preflight.findings import Acceptance
 from sealift_manifests.preflight.site import needs_at
 from sealift_manifests.trust import Trust
 
-from sealift_installer import ledger
 from sealift_installer.audit import audit
 from sealift_installer.compose import Compose
 from sealift_installer.fallback import fall_back, find_served
 from sealift_installer.health import DEFAULT_WAIT
 from sealift_installer.history import note_started
 from sealift_installer.host import Host
-from sealift_installer.layout import Layout
 from sealift_installer.nvidia_tables import tables_for
 from sealift_installer.preflight import (
     NONE_ACCEPTED,
@@ -34,7 +31,7 @@ from sealift_installer.releases import Release
 from sealift_installer.service_state import ServiceState, project_state
 from sealift_installer.site import site_of
 from sealift_installer.site_served import served_with
-from sealift_installer.smoke import LOGGED, SmokeResult, run_smoke
+from sealift_installer.smoke import SmokeResult, run_smoke
 from sealift_installer.stack import Starter, project_of, project_to_stop
 
 
@@ -118,21 +115,3 @@ def states_of(host: Host, release: Release) -> Tuple[ServiceState, ...]:
     if release.manifest.stack is None:
         return ()
     return project_state(host.engine, project_name(release.manifest.name))
-
-
-def last_audit(layout: Layout, manifest: Manifest) -> Optional[Dict[str, Any]]:
-    """Return the ledger's last line about an audit of this release.
-
-    An audit of the release before it says nothing about this one.
-    """
-    return _last(layout, manifest, "audit")
-
-
-def last_smoke(layout: Layout, manifest: Manifest) -> Optional[Dict[str, Any]]:
-    """Return the ledger's last line about smoke tests of this release."""
-    return _last(layout, manifest, LOGGED)
-
-
-def _last(layout: Layout, manifest: Manifest, event: str) -> Optional[Dict[str, Any]]:
-    same = {"version": manifest.version, "serial": manifest.serial}
-    return ledger.last_entry(layout, manifest.name, (event,), **same) or None

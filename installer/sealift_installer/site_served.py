@@ -14,6 +14,9 @@ from sealift_installer.layout import Layout
 from sealift_installer.site import read_file, site_of, variables
 from sealift_installer.site_secrets import broken_secrets, missing_secrets
 
+SERVING = ("start", "fallback")
+"""The ledger's words for a release that began to serve."""
+
 
 @dataclass(frozen=True)
 class Return:
@@ -46,13 +49,15 @@ def served_with(values: Mapping[str, str]) -> Dict[str, Any]:
     return {"settings": dict(values)} if values else {}
 
 
+def settings_in(entry: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return the settings that a line of the ledger has; {} for none."""
+    found = entry.get("settings")
+    return found if isinstance(found, dict) else {}
+
+
 def last_served(layout: Layout, manifest: Manifest) -> Dict[str, str]:
     """Return the settings that this very release was last served with; {} for none."""
-    same = {"version": manifest.version, "serial": manifest.serial}
-    events = ("start", "fallback")
-    entry = ledger.last_entry(layout, manifest.name, events, **same)
-    found = entry.get("settings")
-    values = found if isinstance(found, dict) else {}
+    values = settings_in(ledger.last_of_release(layout, manifest, *SERVING))
     return {name: text for name, text in values.items() if isinstance(text, str)}
 
 

@@ -10,6 +10,7 @@ from sealift_manifests.model import Manifest
 from sealift_installer import ledger
 from sealift_installer.host import Host
 from sealift_installer.site import site_of
+from sealift_installer.site_served import SERVING, settings_in
 
 
 def site_facts(host: Host, manifest: Manifest) -> Dict[str, Any]:
@@ -17,9 +18,7 @@ def site_facts(host: Host, manifest: Manifest) -> Dict[str, Any]:
     stack = manifest.stack
     if stack is None or not stack.leaves_open:
         return {}
-    entry = ledger.last_entry(host.layout, manifest.name, ("start", "fallback"))
-    found = entry.get("settings")
-    served = found if isinstance(found, dict) else {}
+    served = settings_in(ledger.last_entry(host.layout, manifest.name, SERVING))
     try:
         site = site_of(host.layout, manifest)
         now, faults = site.values, site.lines()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -32,23 +32,24 @@ class Table:
 def as_text(about: Mapping[str, str], results: Sequence[Result]) -> Iterator[str]:
     """Yield the lines of a whole report for a terminal."""
     yield from (f"{name}: {value}" for name, value in about.items())
-    for result in results:
-        yield ""
-        yield f"=== {result.suite}: {result.title}"
-        for table in tables(result):
-            yield ""
-            yield from text_of(table)
+    yield from _bodies(results, "===", text_of)
 
 
 def as_markdown(about: Mapping[str, str], results: Sequence[Result]) -> Iterator[str]:
     """Yield the lines of a whole report for a document."""
     yield from (f"- {name}: {value}" for name, value in about.items())
+    yield from _bodies(results, "###", markdown_of)
+
+
+def _bodies(
+    results: Sequence[Result], mark: str, lines_of: Callable[[Table], Iterable[str]]
+) -> Iterator[str]:
     for result in results:
         yield ""
-        yield f"### {result.suite}: {result.title}"
+        yield f"{mark} {result.suite}: {result.title}"
         for table in tables(result):
             yield ""
-            yield from markdown_of(table)
+            yield from lines_of(table)
 
 
 def as_short(results: Iterable[Result]) -> Iterator[str]:

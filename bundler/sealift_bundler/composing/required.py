@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from sealift_manifests.errors import SpecError
 
-from sealift_bundler.strictyaml import Place, dotted
+from sealift_bundler.strictyaml import dotted, texts_of
 
 _REQUIRED = re.compile(r"(?<!\$)(?:\$\$)*\$\{([A-Za-z_]\w*):?\?([^{}]*)\}")
 
@@ -18,7 +18,7 @@ def require_values(where: str, value: Any, left_open: Collection[str] = ()) -> N
 
     `left_open` are those that each host is asked for.
     """
-    lines = list(_lines(value, (), left_open))
+    lines = list(_lines(value, left_open))
     if lines:
         raise SpecError(
             f"{where} cannot be used:\n  " + "\n  ".join(lines),
@@ -27,16 +27,9 @@ def require_values(where: str, value: Any, left_open: Collection[str] = ()) -> N
         )
 
 
-def _lines(value: Any, place: Place, left_open: Collection[str]) -> Iterator[str]:
-    if isinstance(value, str):
-        for name, reason in _REQUIRED.findall(value):
-            if name in left_open:
-                continue
-            why = f": {reason}" if reason else ""
-            yield f"{dotted(place)}: ${{{name}}} must have a value{why}"
-    elif isinstance(value, Mapping):
-        for key, held in value.items():
-            yield from _lines(held, (*place, key), left_open)
-    elif isinstance(value, list):
-        for number, held in enumerate(value):
-            yield from _lines(held, (*place, number), left_open)
+def _lines(value: Any, left_open: Collection[str]) -> Iterator[str]:
+    for place, text in texts_of(value):
+        for name, reason in _REQUIRED.findall(text):
+            if name not in left_open:
+                why = f": {reason}" if reason else ""
+                yield f"{dotted(place)}: ${{{name}}} must have a value{why}"

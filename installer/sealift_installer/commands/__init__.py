@@ -175,10 +175,14 @@ def require_yes(question: str, refusal: str) -> None:
 
 def start_command(host: Host, name: str) -> str:
     """Return what to type next: the host's own copy, with the places named here."""
-    layout = host.layout
-    copy = os.path.join(layout.current(name), INSTALLER_NAME)
+    copy = own_copy(host, name)
     words = ["python3", "-I", "-B", copy, "start", name, *host_options(host)]
     return " ".join(shlex.quote(word) for word in words)
+
+
+def own_copy(host: Host, name: str) -> str:
+    """Return this host's own copy of the installer: that of the release in use."""
+    return os.path.join(host.layout.current(name), INSTALLER_NAME)
 
 
 def host_options(host: Host) -> List[str]:

@@ -78,5 +78,5 @@ def _fact(state: ServiceState, fault: str, causes: Iterable[Cause]) -> Dict[str,
         "container": state.container,
         "state": str(state),
         "fault": fault,
-        "causes": [dict(vars(cause)) for cause in causes],
+        "causes": [cause.facts() for cause in causes],
     }

@@ -6,6 +6,7 @@ Asks for nothing that takes long, and says what it knows when no engine answers.
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from datetime import datetime
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from sealift_manifests.errors import EngineError
@@ -16,7 +17,11 @@ from sealift_installer.commands import Result, add_installed_name
 from sealift_installer.data_volumes import data_facts, data_lines
 from sealift_installer.failure import describe
 from sealift_installer.host import Host
-from sealift_installer.ledger import first_broken_line, unfinished_installs
+from sealift_installer.ledger import (
+    first_broken_line,
+    last_of_release,
+    unfinished_installs,
+)
 from sealift_installer.measures import (
     Measured,
     gpu_facts,
@@ -26,8 +31,8 @@ from sealift_installer.measures import (
 )
 from sealift_installer.overview import running_release
 from sealift_installer.releases import Release, choose, installed_bundles
-from sealift_installer.running import last_audit, last_smoke
 from sealift_installer.site_told import site_facts, site_lines
+from sealift_installer.smoke import LOGGED
 from sealift_installer.standing import standing_of
 
 HELP = "show what is installed, what runs and how well"
@@ -80,10 +85,8 @@ def _describe(
     containers, silence = _containers(host, release, silence)
     standing = standing_of(host.layout, manifest.name)
     served = None if silence else running_release(host, standing)
-    audited, asked = (
-        last_audit(host.layout, manifest),
-        last_smoke(host.layout, manifest),
-    )
+    audited = last_of_release(host.layout, manifest, "audit")
+    asked = last_of_release(host.layout, manifest, LOGGED)
     facts = {
         "bundle": manifest.name,
         "version": manifest.version,
@@ -92,15 +95,15 @@ def _describe(
         "installed": release.record.installed,
         "previous": standing.previous.name if standing.previous else None,
         "running": served.name if served else None,
-        "last_audit": audited.get("time") if audited else None,
+        "last_audit": audited.get("time"),
         "last_audit_clean": audited.get("clean", True) if audited else None,
-        "last_smoke": asked.get("time") if asked else None,
-        "last_smoke_clean": asked.get("clean") if asked else None,
+        "last_smoke": asked.get("time"),
+        "last_smoke_clean": asked.get("clean"),
         "models": {m.name: host.layout.tree(m) for m in manifest.models},
         "data": data_facts(host, manifest, silent=silence is not None),
         "services": {one.state.service: str(one.state) for one in containers},
         "containers": [one.facts(now) for one in containers],
-        "causes": list(_causes(host, containers)),
+        "causes": list(_causes(host, containers, now)),
         **site_facts(host, manifest),
         "engine_error": silence,
     }
@@ -119,12 +122,14 @@ def _containers(
         return (), error.message
 
 
-def _causes(host: Host, containers: Tuple[Measured, ...]) -> Iterator[Dict[str, Any]]:
+def _causes(
+    host: Host, containers: Tuple[Measured, ...], now: datetime
+) -> Iterator[Dict[str, Any]]:
     """Yield what is wrong with each container that does not do well, and why."""
     for one in containers:
-        fault = one.state.fault_at(host.now())
+        fault = one.state.fault_at(now)
         if fault:
-            causes = [dict(vars(each)) for each in describe(host.engine, one.state)[1]]
+            causes = [each.facts() for each in describe(host.engine, one.state)[1]]
             service = one.state.service
             yield {"service": service, "fault": fault, "causes": causes}
 

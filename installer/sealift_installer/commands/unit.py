@@ -11,7 +11,6 @@ import sys
 from argparse import ArgumentParser, Namespace
 from typing import List, Optional, Sequence
 
-from sealift_manifests.bundle import INSTALLER_NAME
 from sealift_manifests.errors import StagingError
 from sealift_manifests.preflight.notes import needs_of
 from sealift_manifests.preflight.words import acceptance_of
@@ -23,6 +22,7 @@ from sealift_installer.commands import (
     add_installed_name,
     add_start_options,
     host_options,
+    own_copy,
 )
 from sealift_installer.health import DEFAULT_WAIT
 from sealift_installer.host import Host
@@ -93,9 +93,8 @@ def run(args: Namespace, host: Host) -> Result:
 
 
 def _command(host: Host, name: str) -> List[str]:
-    copy = os.path.join(host.layout.current(name), INSTALLER_NAME)
     python = sys.executable or "/usr/bin/python3"
-    return [python, "-I", "-B", copy, *host_options(host)]
+    return [python, "-I", "-B", own_copy(host, name), *host_options(host)]
 
 
 def _start_options(args: Namespace) -> List[str]:
