@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import IO
 
 from sealift_manifests.bundle import MAX_SMALL_FILE
@@ -30,10 +31,14 @@ from sealift_bundler.workplace import Workplace
 
 @dataclass(frozen=True)
 class GatheredVolume:
-    """A volume of which every name is known, and how its files are read."""
+    """A volume of which every name is known, and how its files are read.
+
+    `directory` is where it lies; None where only the engine gives it.
+    """
 
     name: str
     wanted: VolumeSpec
+    directory: Path | None
     scan: Scan
 
     @property
@@ -68,7 +73,8 @@ def pack_volume(
         with progress.item(name):
             taken[path] = packer.add(_counted(pieces, progress), name=name)
 
-    _reader(volume.name, volume.wanted, packer.buffers).read(volume.scan, take)
+    reader = _reader(volume.name, volume.wanted, volume.directory, packer.buffers)
+    reader.read(volume.scan, take)
     packer.drain()
     packed = {path: each.digest for path, each in taken.items()}
     items = tuple(entry_items(volume.scan, packed))
@@ -86,16 +92,15 @@ def volume_pins(
 
 
 def _look(name: str, wanted: VolumeSpec, place: Workplace) -> GatheredVolume:
-    if wanted.volume:
-        _require_still(name, wanted)
-    scan = _reader(name, wanted, Buffers()).scan()
+    directory = _still_place(name, wanted) if wanted.volume else wanted.path
+    scan = _reader(name, wanted, directory, Buffers()).scan()
     for note in scan.notes:
         place.report.step(f"volume {name}: {note}")
     _require_listable(name, scan)
     check_volume(name, scan.leaks, wanted.not_secret)
     files = counted(len(scan.files), "file")
     place.report.step(f"volume {name}: {files}, {human(scan.size)}")
-    return GatheredVolume(name, wanted, scan)
+    return GatheredVolume(name, wanted, directory, scan)
 
 
 def _require_listable(name: str, scan: Scan) -> None:
@@ -111,9 +116,14 @@ def _require_listable(name: str, scan: Scan) -> None:
         )
 
 
-def _require_still(name: str, wanted: VolumeSpec) -> None:
+def _still_place(name: str, wanted: VolumeSpec) -> Path | None:
+    """Return the directory of an engine's volume, if it lies here.
+
+    Raises InUseError while a running container writes to it, unless that may be.
+    """
     with open_engine() as client:
-        writers = inspect_volume(client, str(wanted.volume)).writers
+        found = inspect_volume(client, str(wanted.volume))
+    writers = found.writers
     if writers and "running" not in wanted.allow:
         raise InUseError(
             f"volume {name}: {', '.join(writers)} runs and writes to {wanted.volume}",
@@ -122,15 +132,14 @@ def _require_still(name: str, wanted: VolumeSpec) -> None:
             "directory and give that as `path`. If a copy in motion will do, say "
             "`allow: [running]`.",
         )
+    return found.place
 
 
-def _reader(name: str, wanted: VolumeSpec, buffers: Buffers) -> Reader:
+def _reader(
+    name: str, wanted: VolumeSpec, directory: Path | None, buffers: Buffers
+) -> Reader:
     """Return what reads a volume: where it lies, or else through the engine."""
     is_live = "running" in wanted.allow
-    directory = wanted.path
-    if wanted.volume:
-        with open_engine() as client:
-            directory = inspect_volume(client, wanted.volume).place
     if directory:
         return DirectoryReader(name, directory, buffers, is_live=is_live)
     opened = partial(_export, str(wanted.volume))

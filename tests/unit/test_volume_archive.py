@@ -25,7 +25,7 @@ def a_tar() -> bytes:
 
 def test_the_list_of_a_volume_is_gone_through_once_not_for_each_file(monkeypatch):
     data, asked, taken = a_tar(), [], []
-    firsts = Scan.firsts.fget
+    firsts = Scan.firsts.func
 
     @contextmanager
     def opened():

@@ -8,6 +8,7 @@ from __future__ import annotations
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Protocol
 
 from sealift_manifests.digests import Buffer, Digest
@@ -68,7 +69,7 @@ class Scan:
     leaks: frozenset[Leak] = frozenset()
     notes: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def firsts(self) -> dict[object, str]:
         """The first path of each file, by its node."""
         found: dict[object, str] = {}
@@ -77,7 +78,7 @@ class Scan:
                 found.setdefault(item.node, item.path)
         return found
 
-    @property
+    @cached_property
     def files(self) -> dict[str, FoundItem]:
         """Each file once, by the first of its paths."""
         firsts = self.firsts
