@@ -6,7 +6,7 @@ A unit is what has a digest of its own: a chunk of a pack, a block of a parity f
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -101,7 +101,9 @@ class CopySource:
             if file.is_parity:
                 self.bundle.media.open(name)
 
-    def blocks(self, name: str, skipped: int, progress: Progress) -> Iterator[Buffer]:
+    def blocks(
+        self, name: str, skipped: int, progress: Progress
+    ) -> Generator[Buffer, None, None]:
         """Yield the bytes of a large file, hashed, unit by unit from `skipped` on.
 
         They last until the next are asked for.

@@ -7,6 +7,7 @@ source is read once, and each chunk is hashed before it is written.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -210,8 +211,8 @@ class Copying:
         units = self.source.units[file.name]
         done = folder.good_start(file.name, units)
         start = units[done - 1].end if done else 0
-        blocks = self.source.blocks(file.name, done, progress)
-        folder.write(file.name, blocks, start)
+        with closing(self.source.blocks(file.name, done, progress)) as blocks:
+            folder.write(file.name, blocks, start)
         found = folder.read_back(file.name, units, progress)
         self._note(folder, found.from_memory)
         if found.bad:

@@ -26,6 +26,24 @@ Memory = Union[bytearray, mmap.mmap]
 """What can be filled in place, also every second byte at once."""
 
 
+class _Collector(threading.local):
+    """Whether the collector of cycles is at work in this thread.
+
+    What it closes must not wait for another thread: it came in at any point of any
+    code, which may hold the lock that the other thread needs to come to its end.
+    `threading` itself holds such a lock while it starts a thread and ends one.
+    """
+
+    is_at_work = False
+
+    def note(self, phase: str, _facts: object) -> None:
+        self.is_at_work = phase == "start"
+
+
+_collector = _Collector()
+gc.callbacks.append(_collector.note)
+
+
 def core_count() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0))
@@ -41,21 +59,22 @@ def ordered_map(
 
     At most two items more than there are workers are in flight. An exception in
     `work` comes out at its item's turn. `workers` is the number of cores when 0, but
-    no more than 32.
+    no more than 32. When this ends or is closed, no `work` runs any more.
     """
     count = workers or min(core_count(), _MOST)
     waiting: Deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(max_workers=count) as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(work, item))
-                if len(waiting) >= count + 2:
-                    yield waiting.popleft().result()
-            while waiting:
+    pool = ThreadPoolExecutor(max_workers=count)
+    try:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) >= count + 2:
                 yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+        pool.shutdown(wait=not _collector.is_at_work)
 
 
 def large_buffer(size: int) -> mmap.mmap:

@@ -138,6 +138,9 @@ def _meter(count: Progress) -> type[tqdm]:  # type: ignore[type-arg]
     """Return what the client takes for a progress bar: it shows nothing and counts."""
 
     class Meter(tqdm):  # type: ignore[type-arg]
+        # Otherwise each class has a thread that looks after its bars, for good.
+        monitor_interval = 0
+
         def __init__(self, *args: Any, **options: Any) -> None:
             super().__init__(*args, **{**options, "disable": True})
 
