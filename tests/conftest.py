@@ -7,6 +7,7 @@ SEALIFT_TESTS_WITHOUT_ENGINE=1; what only root can do is skipped for other users
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -28,6 +29,11 @@ def _require(find: Callable[[], T], *, may_skip: bool) -> T:
         if may_skip and not hosts.in_ci():
             pytest.skip(str(missing))
         pytest.fail(str(missing), pytrace=False)
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach what tests run: a shell's background job has it ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest chooses by marker

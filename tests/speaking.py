@@ -1,7 +1,8 @@
 """A shell script that answers HTTP like the servers people run, for small test images.
 
 It answers one request: of a chat, of Ollama, for embeddings; else with a file below
-/www. A busybox starts it for each connection, see `speaks`.
+/www. Where it has a secret `api-key`, clients must send it. A busybox starts it for
+each connection, see `speaks`.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ SCRIPT = "bin/answer"
 _TEXT = """\
 #!/bin/sh
 read -r method path rest
-length=0
+length=0 given=
 while read -r line; do
     line=$(echo "$line" | SHELL tr -d '\\r')
     [ -z "$line" ] && break
     case $line in
+        [Aa]uthorization:*) given=${line#*: } ;;
         [Cc]ontent-[Ll]ength:*) length=${line##*: } ;;
     esac
 done
@@ -52,6 +54,10 @@ data: [DONE]
             status=404 body=lost
         fi ;;
 esac
+key=/run/secrets/api-key
+if [ -f $key ] && [ "$given" != "Bearer $(SHELL cat $key)" ]; then
+    status=401 kind=text/plain body="this is not the key: $given"
+fi
 printf 'HTTP/1.1 %s X\\r\\nContent-Type: %s\\r\\nContent-Length: %s\\r\\n\\r\\n%s' \\
     $status $kind ${#body} "$body"
 """

@@ -20,7 +20,8 @@ import zstandard
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-from strangers_settings import NEWER, check_site, need
+from strangers_settings import check_site, need
+from strangers_smoke import check_smoke
 
 CHUNK = 8 << 20
 OUTER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}(?<!\.)\Z")
@@ -272,28 +273,6 @@ def check_places(index: Mapping[str, Any]) -> None:  # 9
     need(len({c["digest"] for c in index["chunks"]}) == len(index["chunks"]), "twice")
 
 
-def check_smoke(manifest: Mapping[str, Any]) -> None:  # 8
-    stack = manifest.get("stack") or {"services": []}
-    tests, names = stack.get("smoke", []), set()
-    need(("smoke" in manifest.get("features", [])) == bool(tests), "feature smoke")
-    services = {service["name"] for service in stack["services"]}
-    for test in tests:
-        need(re.fullmatch(r"/[!-~]{0,2000}", test["path"]), "path of a smoke test")
-        need(test["service"] in services and test["name"] not in names, "smoke test")
-        need(0 < test["port"] < 1 << 16 and 0 < test.get("within", 60) <= 3600, "range")
-        method, expected = test.get("method", "GET"), test.get("expect", {})
-        need(method in ("GET", "POST"), "method")
-        need(method == "POST" or not test.get("body"), "a GET with a body")
-        need(100 <= expected.get("status", 200) <= 599, "status")
-        need(not expected.get("stream") or not expected.get("json"), "json of a stream")
-        for rule in expected.get("json", []):
-            need(rule["rule"] in ("type", "is", "contains", "matches"), "rule")
-            pattern = rule["value"] if rule["rule"] == "matches" else ""
-            newer = r"(?!\A\(\?i\))" + f"({NEWER})"
-            need(not re.search(newer, pattern), "a pattern not every reader knows")
-        names.add(test["name"])
-
-
 class Bundle:
     """A bundle whose signature, list, manifest and index are accepted.
 
@@ -309,7 +288,7 @@ class Bundle:
         sums = whole(self.files, "SHA256SUMS", 4 << 20)
         check_signed(self.files, sums, trusted)
         self.sums = parse_sums(sums)
-        known = ("settings", "smoke", "volumes")
+        known = ("settings", "smoke", "smoke-secrets", "volumes")
         self.manifest = load(self.document("manifest.json", 256 << 20), *known)
         self.index = load(self.document("index.json", 1 << 30), "base", "parity")
         need(self.manifest["type"] == "sealift-bundle", "type")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 PATIENCE = 60
 """Seconds to wait for what is to be said."""
+_TO_THE_END = 300
 
 
 class Terminal:
@@ -69,8 +70,10 @@ class Terminal:
 
     def end(self) -> int:
         """Read to the end; return the exit code."""
+        patience = time.monotonic() + _TO_THE_END
         while self._more(1.0):
-            pass
+            if time.monotonic() > patience:
+                raise AssertionError(f"it did not end:\n{self.said}")
         return self._process.wait(PATIENCE)
 
     def _more(self, seconds: float) -> bool:

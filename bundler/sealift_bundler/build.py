@@ -24,6 +24,7 @@ from sealift_manifests.preflight.newest import TABLES_NAME
 from sealift_manifests.preflight.notes import needs_of
 from sealift_manifests.settings import FEATURE as SETTINGS_FEATURE
 from sealift_manifests.smoke import FEATURE as SMOKE_FEATURE
+from sealift_manifests.smoke import SECRETS_FEATURE
 from sealift_manifests.stack_entries import StackEntry
 from sealift_manifests.sums import SUMS_NAME
 from sealift_manifests.trust import Trust
@@ -275,6 +276,7 @@ def _features(stack: StackEntry | None, *, has_volumes: bool) -> tuple[str, ...]
     used = {
         SETTINGS_FEATURE: stack is not None and stack.leaves_open,
         SMOKE_FEATURE: stack is not None and bool(stack.smoke),
+        SECRETS_FEATURE: stack is not None and bool(stack.sent_secrets),
         VOLUMES_FEATURE: has_volumes,
     }
     return tuple(name for name, is_used in used.items() if is_used)

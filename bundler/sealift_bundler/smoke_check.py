@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from sealift_manifests.serving.ports import published_targets
 
 from sealift_bundler.composing.source import read_stack
 from sealift_bundler.strictyaml import Fault, Place
+
+_VARIABLE = re.compile(r"\$\{([^{}]*)\}")
 
 
 def smoke_faults(spec: Any, base: Path) -> Iterator[Fault]:
@@ -23,9 +26,14 @@ def smoke_faults(spec: Any, base: Path) -> Iterator[Fault]:
     if not isinstance(tests, list):
         return
     yield from _doubles(tests)
+    secrets = spec.get("secrets")
+    known = [*map(str, secrets)] if isinstance(secrets, Mapping) else []
     services = _services(spec, base)
     for number, test in enumerate(tests):
-        if services and isinstance(test, Mapping):
+        if not isinstance(test, Mapping):
+            continue
+        yield from _unknown_secrets(("smoke", number), test, known)
+        if services:
             yield from _faults(("smoke", number), test, services)
 
 
@@ -36,6 +44,22 @@ def _doubles(tests: list[Any]) -> Iterator[Fault]:
         if isinstance(name, str) and seen.setdefault(name, number) != number:
             first = seen[name]
             yield Fault(("smoke", number, "name"), f"is that of smoke[{first}] too")
+
+
+def _unknown_secrets(
+    place: Place, test: Mapping[str, Any], known: list[str]
+) -> Iterator[Fault]:
+    headers = test.get("headers")
+    for name, value in headers.items() if isinstance(headers, Mapping) else ():
+        for given in _VARIABLE.findall(str(value)):
+            kind, _, label = given.partition(":")
+            if kind != "secret" or label not in known:
+                labels = ", ".join(known) or "none"
+                yield Fault(
+                    (*place, "headers", name),
+                    f"${{{given}}} is no secret of this spec; write ${{secret:LABEL}} "
+                    f"with one of `secrets:`, which has {labels}",
+                )
 
 
 def _services(spec: Mapping[str, Any], base: Path) -> Mapping[str, Any]:

@@ -83,7 +83,8 @@ class SmokeSpec(Part):
     method: Text | None = None
     """GET, or POST; without it, POST if something is sent."""
     headers: dict[Text, Annotated[str, AS_WRITTEN]] = {}
-    """Headers of the request. They stay readable in the bundle: no secrets."""
+    """Headers of the request. They stay readable in the bundle; for a secret of the
+    host write ${secret:LABEL}."""
     value: Annotated[Any, Field(alias="json"), _ANYTHING] = None
     """What is sent, as JSON."""
     body: Annotated[Text, AS_WRITTEN] | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 import string
 from typing import Iterable, Optional, Tuple
@@ -20,6 +21,7 @@ from sealift_installer import durable
 from sealift_installer.layout import Layout
 
 MAX_SECRET = 64 << 10
+_HEADER_TEXT = re.compile(r"[ -~]+\Z")
 _ALPHABET = string.ascii_letters + string.digits
 
 
@@ -64,6 +66,23 @@ def _fault(path: str) -> Optional[str]:
     except StagingError as error:
         return error.message
     return f"{path} is empty" if data is not None and not data.strip() else None
+
+
+def sendable(layout: Layout, bundle: str, label: str) -> str:
+    """Return a secret as a header of a request has it: one line.
+
+    Raises SettingsError when it is not there or cannot be one.
+    """
+    path = secret_path(layout, bundle, label)
+    data = durable.read_file(path)
+    text = "" if data is None else data.decode("latin-1").rstrip("\r\n")
+    if not _HEADER_TEXT.match(text):
+        what = "is not there" if data is None else "is not one line of plain text"
+        raise SettingsError(
+            f"a smoke test sends the secret {label}, and {path} {what}",
+            hint=f"Give it with `settings {bundle} --secret {label}` and start again.",
+        )
+    return text
 
 
 def generated(secret: Secret) -> bytes:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
-from sealift_manifests.errors import StartError
+from sealift_manifests.errors import SettingsError, StagingError, StartError
+from sealift_manifests.model import Manifest
 from sealift_manifests.names import project_name
-from sealift_manifests.smoke import SmokeTest
+from sealift_manifests.smoke import SECRETS_FEATURE, SmokeTest
 
 from sealift_installer.asking import AskError, Reply, ask
 from sealift_installer.composed import containers_of, service_of
@@ -16,6 +17,7 @@ from sealift_installer.engine import Engine
 from sealift_installer.host import Host
 from sealift_installer.reach import Address, address_of
 from sealift_installer.releases import Release
+from sealift_installer.site_secrets import sendable
 from sealift_installer.smoke_answer import faults_of, shown
 
 LOGGED = "smoke"
@@ -79,7 +81,7 @@ def run_smoke(host: Host, release: Release) -> Tuple[SmokeResult, ...]:
     results = []
     for test in tests:
         host.report.step(f"asking {test.name}: {test.request}, up to {test.within} s")
-        results.append(run_test(host.engine, project_name(manifest.name), test))
+        results.append(_run(host, release.manifest, test))
     failed = [each for each in results if each.fault is not None]
     if results:
         facts = [each.facts() for each in results]
@@ -93,6 +95,18 @@ def run_smoke(host: Host, release: Release) -> Tuple[SmokeResult, ...]:
     return tuple(results)
 
 
+def _run(host: Host, manifest: Manifest, test: SmokeTest) -> SmokeResult:
+    """Run a test with the secrets of this host that it sends."""
+    labels = test.secrets if SECRETS_FEATURE in manifest.features else ()
+    try:
+        secrets = {
+            label: sendable(host.layout, manifest.name, label) for label in labels
+        }
+    except (SettingsError, StagingError) as error:
+        return SmokeResult(test, fault=_told(test, None, error.message, error.hint))
+    return run_test(host.engine, project_name(manifest.name), test, secrets)
+
+
 def _brief(facts: Sequence[Dict[str, Any]]) -> Sequence[Dict[str, Any]]:
     """Return what the ledger keeps: it knows whole numbers only."""
     return [{"good": each["good"], "name": each["name"]} for each in facts]
@@ -102,11 +116,15 @@ def run_test(
     engine: Engine,
     project: str,
     test: SmokeTest,
+    secrets: Mapping[str, str],
     *,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> SmokeResult:
-    """Ask once; again, while nobody listens yet and there is time."""
+    """Ask once; again, while nobody listens yet and there is time.
+
+    `secrets` are those that its headers may ask for. None is shown, whatever comes.
+    """
     end, rootless = clock() + test.within, engine.facts().rootless
     while True:
         address = _find(engine, project, test, rootless=rootless)
@@ -116,29 +134,42 @@ def run_test(
                 where += "; the engine is rootless, so the port must be published"
             return SmokeResult(test, fault=_told(test, None, where))
         try:
-            reply = _ask(address, test, max(end - clock(), 0.1))
+            reply = _ask(address, test, max(end - clock(), 0.1), secrets)
         except AskError as error:
             if error.refused and clock() + _PAUSE < end:
                 sleep(_PAUSE)
                 continue
             return SmokeResult(test, fault=_told(test, address, str(error)))
-        faults = faults_of(test.expect, reply.status, reply.body)
-        if not faults:
+        if not faults_of(test.expect, reply.status, reply.body):
             return SmokeResult(test, reply.first, reply.seconds)
-        lines = [*faults, f"{reply.status} came: {shown(reply.body)}"]
-        told = _told(test, address, *lines)
+        body = _without(secrets, reply.body)
+        faults = faults_of(test.expect, reply.status, body)
+        came = f"{reply.status} came: {shown(body)}"
+        told = _told(test, address, *faults, came)
         return SmokeResult(test, reply.first, reply.seconds, told)
 
 
-def _ask(address: Address, test: SmokeTest, within: float) -> Reply:
+def _ask(
+    address: Address, test: SmokeTest, within: float, secrets: Mapping[str, str]
+) -> Reply:
+    values = {each.name: each.value for each in test.headers}
+    if secrets:
+        values = {each.name: each.filled(secrets) for each in test.headers}
     return ask(
         address,
         test.method,
         test.path,
         within,
-        headers={header.name: header.value for header in test.headers},
+        headers=values,
         body=test.body.encode("utf-8") if test.method == "POST" else None,
     )
+
+
+def _without(secrets: Mapping[str, str], body: bytes) -> bytes:
+    """Return an answer without secrets: servers like to say which key was wrong."""
+    for label, value in secrets.items():
+        body = body.replace(value.encode(), f"[the secret {label}]".encode())
+    return body
 
 
 def _told(test: SmokeTest, address: Optional[Address], *lines: str) -> str:

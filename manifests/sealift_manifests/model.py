@@ -16,13 +16,16 @@ from sealift_manifests.paths import is_label, is_note, is_version
 from sealift_manifests.records import require
 from sealift_manifests.settings import FEATURE as SETTINGS_FEATURE
 from sealift_manifests.smoke import FEATURE as SMOKE_FEATURE
+from sealift_manifests.smoke import SECRETS_FEATURE
 from sealift_manifests.stack_entries import StackEntry
 from sealift_manifests.volume_entries import FEATURE as VOLUMES_FEATURE
 from sealift_manifests.volume_entries import VolumeEntry
 
 FORMAT = 1
 BUNDLE_TYPE = "sealift-bundle"
-KNOWN_FEATURES: Tuple[str, ...] = (SETTINGS_FEATURE, SMOKE_FEATURE, VOLUMES_FEATURE)
+KNOWN_FEATURES: Tuple[str, ...] = (
+    *(SETTINGS_FEATURE, SMOKE_FEATURE, SECRETS_FEATURE, VOLUMES_FEATURE),
+)
 """Additions to format 1 that this reader understands, by name."""
 
 MAX_MANIFEST = 256 << 20
@@ -91,6 +94,11 @@ class Manifest:
         for name, is_used in used.items():
             named = name in self.features
             require(named == is_used, f"{name} and the feature of it go together")
+        if SECRETS_FEATURE in self.features:
+            known = {each.label for each in stack.secrets} if stack else set()
+            sent = stack.sent_secrets if stack else frozenset()
+            require(sent, f"no smoke test asks for what {SECRETS_FEATURE} is about")
+            require(sent <= known, "a smoke test asks for a secret that is not there")
 
     def contents(self) -> Iterator[Tuple[Digest, int, str]]:
         """Yield every file the packs must hold: digest, size, and what it is."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json as json_format
 import re
 from dataclasses import dataclass
-from typing import Tuple
+from typing import Mapping, Tuple
 
 from sealift_manifests.paths import is_label
 from sealift_manifests.patterns import pattern_fault
@@ -17,6 +17,8 @@ from sealift_manifests.records import require
 
 FEATURE = "smoke"
 """The feature that a manifest with smoke tests names."""
+SECRETS_FEATURE = "smoke-secrets"
+"""The feature of a manifest whose smoke tests send secrets of the host."""
 
 METHODS = ("GET", "POST")
 JSON_TYPES = ("text", "number", "integer", "boolean", "list", "object", "null")
@@ -28,13 +30,18 @@ _PATH = re.compile(r"/[!-~]{0,2000}\Z")
 _JSON_PATH = re.compile(r"[^.\s]{1,200}(\.[^.\s]{1,200}){0,30}\Z")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}\Z")
 _HEADER_VALUE = re.compile(r"[ -~]{0,1000}\Z")
+_SECRET = re.compile(r"\$\{secret:([^{}]*)\}")
 _ANY_CASE = "(?i)"
 _OWN_HEADERS = ("connection", "content-length", "host", "transfer-encoding")
 
 
 @dataclass(frozen=True)
 class Header:
-    """A header of a request."""
+    """A header of a request.
+
+    Where the manifest names SECRETS_FEATURE, `${secret:LABEL}` in a value stands for
+    what the host has as that secret of the stack.
+    """
 
     name: str
     value: str
@@ -46,6 +53,15 @@ class Header:
             f"the header {self.name} is set by whoever sends the request",
         )
         require(_HEADER_VALUE.match(self.value), f"bad value of header {self.name}")
+
+    @property
+    def secrets(self) -> Tuple[str, ...]:
+        """The labels of the secrets that its value asks for."""
+        return tuple(_SECRET.findall(self.value))
+
+    def filled(self, secrets: Mapping[str, str]) -> str:
+        """Return its value with these secrets in their places."""
+        return _SECRET.sub(lambda found: secrets[found[1]], self.value)
 
 
 @dataclass(frozen=True)
@@ -142,6 +158,11 @@ class SmokeTest:
             0 < self.within <= LONGEST,
             f"{self.name}: `within` is 1 to {LONGEST} seconds",
         )
+
+    @property
+    def secrets(self) -> Tuple[str, ...]:
+        """The labels of the secrets that its headers ask for."""
+        return tuple(label for header in self.headers for label in header.secrets)
 
     @property
     def request(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, FrozenSet, Tuple
 
 from sealift_manifests.model_entries import FileEntry
 from sealift_manifests.paths import check_inner_paths
@@ -52,6 +52,11 @@ class StackEntry:
         for test in self.smoke:
             require(test.service in names, f"smoke test {test.name}: unknown service")
         check_names(self.settings, self.secrets)
+
+    @property
+    def sent_secrets(self) -> FrozenSet[str]:
+        """The labels of the secrets that smoke tests ask for."""
+        return frozenset(label for test in self.smoke for label in test.secrets)
 
     @property
     def leaves_open(self) -> bool:

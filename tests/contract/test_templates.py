@@ -120,16 +120,24 @@ def test_a_template_shows_how_to_demand_a_key_of_clients(template, tmp_path):
         text = path.read_text()
         if template == "vllm":
             text = text.replace("    entrypoint: [vllm, serve]\n", "")
-        for words in ("secrets:", "  api-key:", "- --api-key", "- /run/secrets/"):
+        for words in (
+            "secrets:",
+            "  api-key:",
+            "headers:",
+            "- --api-key",
+            "- /run/secrets/",
+        ):
             text = text.replace(f"# {words}", words)
         for words in ("entrypoint:", "  - sh", "  - -c", "  - 'VLLM"):
             text = text.replace(f"# {words}", words)
         path.write_text(text)
 
-    stack = load_stack(load_spec(folder / "sealift.yaml"))
+    spec = load_spec(folder / "sealift.yaml")
+    stack = load_stack(spec)
 
     assert stack is not None
     assert [secret.label for secret in stack.site.secrets] == ["api-key"]
+    assert [smoke.test().secrets for smoke in spec.smoke] == [("api-key",)] * 2
     (needs,) = services_needs(
         stack, {"server": ImageConfig({}, ("/app/llama-server",))}
     )

@@ -35,7 +35,7 @@ from sealift_manifests.model_entries import (
 )
 from sealift_manifests.paths import check_inner_path, check_inner_paths
 from sealift_manifests.settings import Secret, Setting
-from sealift_manifests.smoke import SmokeTest
+from sealift_manifests.smoke import Header, SmokeTest
 from sealift_manifests.stack_entries import Service, StackEntry
 from sealift_manifests.trees import layout_tree
 
@@ -128,6 +128,17 @@ sites = st.sampled_from(
 
 
 @st.composite
+def smoke_tests(draw: Any, secrets: list[str]) -> tuple[SmokeTest, ...]:
+    header = Header("A", "".join(f"${{secret:{label}}}" for label in secrets))
+    asked = st.builds(
+        SmokeTest,
+        *(labels, st.just("web"), st.integers(1, 65535), st.just("/x")),
+        headers=st.sampled_from([(), (header,)]),
+    )
+    return tuple(draw(st.lists(asked, max_size=2, unique_by=lambda test: test.name)))
+
+
+@st.composite
 def manifests(draw: Any) -> Manifest:
     platform = draw(st.sampled_from(PLATFORMS))
     model_names = draw(st.lists(labels, max_size=2, unique=True))
@@ -137,16 +148,13 @@ def manifests(draw: Any) -> Manifest:
         held = draw(path_sets)
         files = tuple(FileEntry(path, draw(sizes), draw(digests)) for path in held)
         service = Service("web", image_names[0], tuple(model_names))
-        asked = st.builds(
-            SmokeTest, labels, st.just("web"), st.integers(1, 65535), st.just("/x")
-        )
-        smoke = draw(st.lists(asked, max_size=2, unique_by=lambda test: test.name))
         settings, secrets = draw(sites)
+        smoke = draw(smoke_tests([each.label for each in secrets]))
         stack = StackEntry(
             *(held[0], files, (service,)),
             settings=settings,
             secrets=secrets,
-            smoke=tuple(smoke),
+            smoke=smoke,
         )
     return Manifest(
         format=1,
@@ -163,6 +171,7 @@ def manifests(draw: Any) -> Manifest:
         features=(
             *(("settings",) if stack and stack.leaves_open else ()),
             *(("smoke",) if stack and stack.smoke else ()),
+            *(("smoke-secrets",) if stack and stack.sent_secrets else ()),
         ),
         facts=draw(facts),
     )

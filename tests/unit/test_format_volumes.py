@@ -91,7 +91,7 @@ def test_the_names_and_the_feature_are_those_of_the_document(bundle):
 
     assert data_volume_name("acme", "store") == "sealift-data.acme.store"
     assert "sealift-data.BUNDLE.LABEL" in text
-    assert "`settings` (8), `smoke` (8), `volumes` (8, 14a)" in text
+    assert "`smoke-secrets` (8), `volumes` (8, 14a)" in text
     assert json.loads((bundle / "manifest.json").read_bytes())["features"] == [
         "volumes"
     ]

@@ -11,6 +11,7 @@ import pytest
 from sealift_installer.host import Host
 from sealift_installer.site import Site, site_of
 from sealift_installer.site_changes import settle_site, settle_to_start
+from sealift_installer.site_secrets import sendable
 from sealift_manifests.errors import SettingsError
 from sealift_manifests.model import Manifest
 from sealift_manifests.settings import Secret
@@ -47,6 +48,33 @@ def refused(host: Host, match: str) -> None:
         settled(host).require()
     assert "Mount what a link leads to" in told.value.hint
     assert "--generate api-key" in told.value.hint
+
+
+def test_a_secret_is_sent_without_the_end_of_its_line(host, folder):
+    (folder / "token").write_text("two words\r\n")
+
+    assert sendable(host.layout, "acme", "token") == "two words"
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (None, "is not there"),
+        (b"", "is not one line"),
+        (b"a\nb\n", "is not one line of plain text"),
+        ("schl\u00fcssel".encode(), "is not one line of plain text"),
+    ],
+)
+def test_what_no_header_can_have_is_told_and_not_sent(host, folder, content, why):
+    (folder / "token").unlink()
+    if content is not None:
+        (folder / "token").write_bytes(content)
+
+    with pytest.raises(SettingsError, match="sends the secret token") as told:
+        sendable(host.layout, "acme", "token")
+
+    assert f"{folder}/token {why}" in told.value.message
+    assert "settings acme --secret token" in told.value.hint
 
 
 def test_a_secret_that_is_not_there_is_made_and_stays(host, folder):

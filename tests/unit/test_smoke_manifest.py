@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 
 import pytest
-import strangers_reader
+import strangers_smoke
 from sealift_manifests import model, strictjson
 from sealift_manifests.errors import FormatVersionError, ManifestError
 from sealift_manifests.model import dump_manifest, parse_manifest
@@ -106,7 +106,46 @@ def test_the_feature_and_the_tests_go_together_for_us_and_a_stranger(value):
     with pytest.raises(ManifestError):
         parse_manifest(strictjson.dump(copy.deepcopy(value)))
     with pytest.raises(ValueError, match="smoke"):
-        strangers_reader.check_smoke(value)
+        strangers_smoke.check_smoke(value)
+
+
+def sending(*labels: str, known: tuple[str, ...] = ("api-key",)) -> dict[str, object]:
+    """Return a manifest with secrets, and a smoke test that sends these."""
+    value = "Bearer " + "".join(f"${{secret:{label}}}" for label in labels)
+    test = {**TEST, "headers": [{"name": "Authorization", "value": value}]}
+    made = with_tests(test)
+    made["stack"]["secrets"] = [{"label": label} for label in known]
+    made["features"] = ["settings", "smoke", "smoke-secrets"]
+    return made
+
+
+def test_a_smoke_test_names_the_secrets_it_sends_and_is_filled_with_them():
+    value = sending("api-key")
+
+    strangers_smoke.check_smoke(value)
+    manifest = parse_manifest(strictjson.dump(value))
+
+    assert manifest.stack is not None
+    (test,) = manifest.stack.smoke
+    assert test.secrets == ("api-key",)
+    assert test.headers[0].filled({"api-key": r"a\1$"}) == r"Bearer a\1$"
+
+
+@pytest.mark.parametrize(
+    "value", [sending(), sending("other"), sending("api-key", "other")]
+)
+def test_secrets_that_are_not_there_are_refused_by_us_and_a_stranger(value):
+    with pytest.raises(ManifestError, match="secret"):
+        parse_manifest(strictjson.dump(copy.deepcopy(value)))
+    with pytest.raises(ValueError, match="a secret of a smoke test"):
+        strangers_smoke.check_smoke(value)
+
+
+def test_without_the_feature_the_words_are_only_words():
+    value = {**sending("other"), "features": ["settings", "smoke"]}
+
+    strangers_smoke.check_smoke(value)
+    parse_manifest(strictjson.dump(value))
 
 
 def with_pattern(pattern: str) -> dict[str, object]:
@@ -123,7 +162,7 @@ def test_a_pattern_that_not_every_python_reads_is_refused_by_us_and_a_stranger(p
     with pytest.raises(ManifestError, match="the pattern"):
         parse_manifest(strictjson.dump(value))
     with pytest.raises(ValueError, match="pattern"):
-        strangers_reader.check_smoke(value)
+        strangers_smoke.check_smoke(value)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +171,7 @@ def test_a_pattern_that_not_every_python_reads_is_refused_by_us_and_a_stranger(p
 def test_a_pattern_that_every_python_reads_is_taken(pattern):
     value = with_pattern(pattern)
 
-    strangers_reader.check_smoke(value)
+    strangers_smoke.check_smoke(value)
     manifest = parse_manifest(strictjson.dump(value))
 
     assert manifest.stack is not None
@@ -145,5 +184,5 @@ def test_a_pattern_too_large_for_a_reader_is_refused():
 
 
 def test_a_stranger_takes_what_we_take():
-    strangers_reader.check_smoke(with_tests(TEST))
-    strangers_reader.check_smoke(a_manifest())
+    strangers_smoke.check_smoke(with_tests(TEST))
+    strangers_smoke.check_smoke(a_manifest())

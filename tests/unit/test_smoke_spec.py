@@ -166,6 +166,36 @@ def test_what_cannot_be_asked_is_refused(load, written, fault):
     assert fault in told[0]
 
 
+SECRETS = "secrets: {api-key: {generate: 32}, token: }\n"
+
+
+def asking(value: str) -> str:
+    return (
+        "  - {name: up, service: llm, port: 8000, path: /, "
+        f'headers: {{Authorization: "{value}"}}}}\n'
+    )
+
+
+def test_a_header_sends_a_secret_of_the_host(load):
+    (smoke,) = load(asking("Bearer ${secret:token}") + SECRETS).smoke
+    assert smoke.test().secrets == ("token",)
+
+
+@pytest.mark.parametrize(
+    ("value", "more", "fault"),
+    [
+        ("${secret:key}", SECRETS, "${secret:key} is no secret of this spec"),
+        ("${secret:key}", "", "with one of `secrets:`, which has none"),
+        ("${TOKEN}", SECRETS, "${TOKEN} is no secret of this spec; write"),
+    ],
+)
+def test_a_header_that_sends_no_secret_of_the_spec_is_refused(load, value, more, fault):
+    (told,) = faults(load, asking(value) + more)
+
+    assert told.startswith("smoke[0].headers.Authorization (line 8): ")
+    assert fault in told
+
+
 def test_smoke_tests_without_a_stack_are_refused(tmp_path):
     text = HEAD.replace("stack: compose.yaml\n", "") + QUESTION
     (tmp_path / "sealift.yaml").write_text(text)
