@@ -144,13 +144,13 @@ class Packs:
         with self._faults():
             if self._offset:
                 self._close_pack()
+            self._wait_for_sync()
             self._end_replay()
 
     def leave(self) -> None:
         """After a failure: record what is whole, if the disk still takes that."""
-        self._hashing.close()
         try:
-            self._wait_for_sync()
+            self._wait_for_sync()  # For which the pack may still be hashed.
             if self._is_sound:
                 if self._sink:
                     self._sink.cut(self._whole())
@@ -161,7 +161,7 @@ class Packs:
             # The failure that led here is told; what was recorded before still holds.
             pass
         finally:
-            self._syncing.close()
+            self.close()
 
     def close(self) -> None:
         """End the threads."""
@@ -182,9 +182,11 @@ class Packs:
         line = self._next_old()
         if not isinstance(line, Closed) or line.size != self._offset:
             return False
-        self._target.keep(Pack(pack_name(len(self.packs)), line.size))
+        pack = Pack(pack_name(len(self.packs)), line.size)
+        self._target.keep(pack)
         self._taken += 1
-        self._add_pack(line)
+        self.digests[pack.name] = line.digest
+        self._begin_pack(pack)
         return True
 
     def _end_replay(self) -> None:
@@ -223,20 +225,25 @@ class Packs:
             return
         sink = self._sink or self._open()
         self._wait_for_sync()
-        self._soundly(sink.close)
-        self._sink = None
-        state = self._state
-        digest = self._hashing.submit(lambda: from_hex(state.hexdigest())).result()
-        closed = Closed(self._offset, digest)
-        self._pending.append(closed)
-        self._add_pack(closed)
-        self._target.record.append(self._pending)
-        self._pending, self._unsynced = [], 0
+        state, lines = self._state, self._pending
+        digest = self._hashing.submit(lambda: from_hex(state.hexdigest()))
+        pack = Pack(pack_name(len(self.packs)), self._offset)
+        self._sink, self._pending, self._unsynced = None, [], 0
+        self._begin_pack(pack)
+        self._sync = self._syncing.submit(self._close_now, sink, pack, digest, lines)
 
-    def _add_pack(self, closed: Closed) -> None:
-        name = pack_name(len(self.packs))
-        self.digests[name] = closed.digest
-        self.packs.append(Pack(name, closed.size))
+    def _close_now(
+        self, sink: Sink, pack: Pack, digest: Future[Digest], lines: Sequence[Line]
+    ) -> None:
+        """Make a pack durable and record its end, while the next is written."""
+        self._soundly(sink.close)
+        closed = Closed(pack.size, digest.result())
+        self.digests[pack.name] = closed.digest
+        self._target.record.append([*lines, closed])
+
+    def _begin_pack(self, before: Pack) -> None:
+        """Begin to count anew, behind this pack."""
+        self.packs.append(before)
         self._offset = 0
         self._state = hashlib.sha256()
 

@@ -7,6 +7,7 @@ each page. Who takes a piece gives its memory back when nobody needs it any more
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator
 from mmap import mmap
 
@@ -15,6 +16,9 @@ from sealift_manifests.index import MAX_CHUNK
 from sealift_manifests.parallel import large_buffer
 
 from sealift_bundler.chunking import Piece
+
+_AHEAD = 2
+"""Pieces that the disk may read while one is taken: it is never waited for twice."""
 
 
 class Buffers:
@@ -47,7 +51,7 @@ def read_pieces(
 
     Raises EOFError when the file is shorter than that.
     """
-    for piece in pieces:
+    for piece in _expected(fd, pieces):
         view = buffers.take(piece.size)
         done = 0
         while done < piece.size:
@@ -56,3 +60,14 @@ def read_pieces(
                 raise EOFError(piece.offset + done)
             done += got
         yield view, piece.width
+
+
+def _expected(fd: int, pieces: Iterable[Piece]) -> Iterator[Piece]:
+    """Yield the pieces, each while the disk reads those that come after it."""
+    ahead: deque[Piece] = deque()
+    for piece in pieces:
+        os.posix_fadvise(fd, piece.offset, piece.size, os.POSIX_FADV_WILLNEED)
+        ahead.append(piece)
+        if len(ahead) > _AHEAD:
+            yield ahead.popleft()
+    yield from ahead

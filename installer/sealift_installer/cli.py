@@ -10,7 +10,7 @@ import sys
 import traceback
 from importlib import import_module
 from types import ModuleType
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 from sealift_manifests.errors import DriftError, SealiftError
 
@@ -20,13 +20,36 @@ from sealift_installer.layout import DEFAULT_CONFIG, DEFAULT_STATE, Layout
 from sealift_installer.progress import AUTO, STYLES
 from sealift_installer.report import Report
 
-COMMANDS = (
-    *("survey", "preflight", "verify", "repair-request", "install", "gpu-check"),
-    *("start", "stop", "status", "smoke", "logs", "diagnose", "settings", "audit"),
-    *("unit", "ollama-merge", "receipt", "releases", "rollback", "prune"),
-    *("uninstall",),
-)
-"""The modules of `sealift_installer.commands`, as they are listed."""
+COMMANDS = {
+    "survey": "write down what this host is, to be carried to where bundles are made",
+    "preflight": "say whether this host will do for a bundle, and what to mend",
+    "verify": "check the signature and every byte of a bundle, on each of its media",
+    "repair-request": "write down what is missing or damaged, for the people who "
+    "built the bundle",
+    "install": "verify a bundle, stage its weights, load its images, make "
+    "it the one in use",
+    "gpu-check": "ask CUDA in the bundle's own images which GPUs it sees",
+    "start": "audit, start the stack, wait until it is healthy, run its smoke tests",
+    "stop": "stop the stack",
+    "status": "show what is installed, what runs and how well",
+    "smoke": "run the smoke tests of the running stack",
+    "logs": "show what the stack's containers wrote",
+    "diagnose": "say what is wrong with the running stack, with known causes "
+    "and remedies",
+    "settings": "show and change what this site decides: settings and secrets",
+    "audit": "hash everything installed and compare it with the signed manifest",
+    "unit": "print or install the systemd unit that audits and starts "
+    "the stack at boot",
+    "ollama-merge": "copy the Ollama models of a release into the store of an "
+    "Ollama on this host",
+    "receipt": "write down what is installed, so that the next bundle can leave it out",
+    "releases": "list the releases that are installed, and what each holds",
+    "rollback": "go back to the release that was in use before, or to another one",
+    "prune": "remove releases that are not needed any more, and leftovers; asks first",
+    "uninstall": "remove a bundle: containers, volumes, images and weights no "
+    "other needs",
+}
+"""What each module of `sealift_installer.commands` does, as they are listed."""
 
 _INTERRUPTED = 130
 _BUG = 1
@@ -36,8 +59,9 @@ def main(argv: Optional[List[str]] = None) -> int:
     """Run one command; return its exit code."""
     signal.signal(signal.SIGTERM, _stop_cleanly)
     words = sys.argv[1:] if argv is None else argv
-    commands = _imported(words)
-    args = _parser(commands).parse_args(words)
+    command = _imported(words)
+    args = _parser(command).parse_args(words)
+    assert command, "without a command the parser has ended this"
     report = Report(as_json=args.json, style=args.progress)
     os.umask(0o022)
     try:
@@ -45,7 +69,7 @@ def main(argv: Optional[List[str]] = None) -> int:
             os.path.abspath(args.state_dir), os.path.abspath(args.config_dir)
         )
         host = Host(layout, Engine.connect(args.engine), report)
-        text, facts = commands[args.command].run(args, host)
+        text, facts = command.run(args, host)
     except SealiftError as error:
         report.failure(args.command, error, _details(error))
         return error.exit_code
@@ -72,20 +96,22 @@ def _details(error: SealiftError) -> Dict[str, Any]:
     return dict(error.facts)
 
 
-def _imported(words: Sequence[str]) -> Dict[str, ModuleType]:
-    """Import the command that is named, or all of them where that is not clear.
+def _imported(words: Sequence[str]) -> Optional[ModuleType]:
+    """Import the command that is named, if there is one.
 
     Nothing is imported later: the medium of this program may be out of its slot then.
     """
-    names = words[:1] if words and words[0] in COMMANDS else COMMANDS
-    modules = {name: name.replace("-", "_") for name in names}
-    return {
-        name: import_module(f"sealift_installer.commands.{module}")
-        for name, module in modules.items()
-    }
+    for word in words:
+        if word in COMMANDS:
+            return import_module(_module(word))
+    return None
 
 
-def _parser(modules: Mapping[str, ModuleType]) -> argparse.ArgumentParser:
+def _module(name: str) -> str:
+    return f"sealift_installer.commands.{name.replace('-', '_')}"
+
+
+def _parser(command: Optional[ModuleType]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="sealift-installer",
         description="Verify, install, start and audit a Sealift bundle on this host. "
@@ -95,10 +121,12 @@ def _parser(modules: Mapping[str, ModuleType]) -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     commands.required = True
-    for name, module in modules.items():
-        sub = commands.add_parser(name, help=module.HELP, description=module.__doc__)
-        module.configure(sub)
-        _add_common(sub)
+    for name, told in COMMANDS.items():
+        sub = commands.add_parser(name, help=told)
+        if command and command.__name__ == _module(name):
+            sub.description = command.__doc__
+            command.configure(sub)
+            _add_common(sub)
     return parser
 
 

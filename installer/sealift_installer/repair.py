@@ -65,7 +65,8 @@ def lacking_chunks(
         return True
 
     lacking = []
-    for number, good in zip(numbers, ordered_map(is_good, numbers)):
+    found = ordered_map(is_good, map(bundle.expect, numbers))
+    for number, good in zip(numbers, found):
         progress(bundle.index.chunks[number].stored_size)
         if not good:
             lacking.append(number)

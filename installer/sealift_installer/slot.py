@@ -131,7 +131,8 @@ class Slot:
             return False
 
         numbers = self._chunks(digests)
-        return {n for n, is_bad in zip(numbers, ordered_map(bad, numbers)) if is_bad}
+        found = ordered_map(bad, map(self.bundle.expect, numbers))
+        return {n for n, is_bad in zip(numbers, found) if is_bad}
 
     def read_content(self, digest: Digest) -> Iterator[memoryview]:
         """Yield the plain bytes of a file; ask for each medium that it takes."""
@@ -139,8 +140,9 @@ class Slot:
         done = 0
         while done < len(numbers):
             run = list(takewhile(self.bundle.is_at_hand, numbers[done:]))
+            expected = map(self.bundle.expect, run)
             try:
-                for plain in ordered_map(self.bundle.read_chunk, run):
+                for plain in ordered_map(self.bundle.read_chunk, expected):
                     yield plain
                     done += 1
             except (DigestMismatchError, PayloadError):

@@ -145,7 +145,7 @@ class Staging:
         with durable.failures_told(self._layout.state):
             filled = ordered_map(
                 lambda part: (part, self._fill(bundle, part)),
-                self._parts(work),
+                self._parts(bundle, work),
                 workers=min(core_count(), _WORKERS),
             )
             with closing(filled):
@@ -162,10 +162,12 @@ class Staging:
             # What was hashed is on its way to the disk: it is not needed again.
             yield _Task(number, start, file.has((start, end)))
 
-    def _parts(self, work: Work) -> Iterator[_Part]:
+    def _parts(self, bundle: Bundle, work: Work) -> Iterator[_Part]:
         for file, tasks in work.tasks:
             file.open()
             for task in tasks:
+                if not task.is_kept:
+                    bundle.expect(task.number)
                 buffer = self._free.pop() if self._free else large_buffer(MAX_CHUNK)
                 yield _Part(file, task, buffer, task is tasks[-1])
             if not file.content.chunks:

@@ -213,6 +213,17 @@ class Bundle:
         if not self.read_spare(number, target):
             raise self._fault(number, errors)
 
+    def expect(self, number: int) -> int:
+        """Have its medium begin to read chunk `number`; return the number.
+
+        Whoever says so while others are worked on keeps a slow medium busy.
+        """
+        chunk = self.index.chunks[number]
+        if not chunk.is_base:
+            for file in self.media.copies(self.index.packs[chunk.pack].name)[:1]:
+                file.expect(chunk.offset, chunk.stored_size)
+        return number
+
     def _fault(self, number: int, errors: List[SealiftError]) -> SealiftError:
         """Return the error for a chunk of which no copy was good, and no spare."""
         try:
@@ -260,7 +271,8 @@ class Bundle:
 
     def read_content(self, digest: Digest) -> Iterator[memoryview]:
         """Yield the plain bytes of a file by its digest, decoded on all cores."""
-        return ordered_map(self.read_chunk, self.index.contents[digest].chunks)
+        numbers = self.index.contents[digest].chunks
+        return ordered_map(self.read_chunk, map(self.expect, numbers))
 
 
 def open_bundle(media: Media, trust: Trust, now: datetime) -> Bundle:

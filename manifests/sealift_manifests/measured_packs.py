@@ -33,6 +33,10 @@ class _Copy(NamedTuple):
     faults: Dict[int, str]
 
 
+_Job = Tuple[_Copy, int]
+"""A chunk, by its number, in one copy of its pack."""
+
+
 class MeasuredPacks:
     """The copies of all packs, measured: medium by medium, each in its order."""
 
@@ -48,12 +52,19 @@ class MeasuredPacks:
             if file.place == place
         ]
         jobs = [(copy, n) for copy in self._copies for n in self._chunks[copy.pack]]
-        for (copy, number), fault in zip(jobs, ordered_map(self._fault, jobs)):
+        faults = ordered_map(self._fault, map(self._expect, jobs))
+        for (copy, number), fault in zip(jobs, faults):
             progress(bundle.index.chunks[number].stored_size)
             if fault:
                 copy.faults[number] = fault
 
-    def _fault(self, job: Tuple[_Copy, int]) -> str:
+    def _expect(self, job: _Job) -> _Job:
+        copy, number = job
+        chunk = self._bundle.index.chunks[number]
+        copy.file.expect(chunk.offset, chunk.stored_size)
+        return job
+
+    def _fault(self, job: _Job) -> str:
         copy, number = job
         chunk = self._bundle.index.chunks[number]
         end = chunk.offset + chunk.stored_size

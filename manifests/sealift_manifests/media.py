@@ -68,15 +68,22 @@ class MediaFile:
         self.read_into(memoryview(data), offset)
         return bytes(data)
 
+    def expect(self, offset: int, size: int) -> None:
+        """Have the medium read these bytes, soon wanted, while others are worked on."""
+        try:
+            os.posix_fadvise(
+                self._fd, self._start + offset, size, os.POSIX_FADV_WILLNEED
+            )
+        except OSError:
+            pass  # Reading will tell.
+
     def read_into(self, target: memoryview, offset: int) -> None:
         """Fill `target` from `offset`; raise PayloadError if that cannot be read."""
         size = len(target)
         done = 0
+        # Asks for all of it at once: the kernel alone reads ahead much less.
+        self.expect(offset, size)
         try:
-            # Asks for all of it at once: the kernel alone reads ahead much less.
-            os.posix_fadvise(
-                self._fd, self._start + offset, size, os.POSIX_FADV_WILLNEED
-            )
             while done < size:
                 got = os.preadv(self._fd, [target[done:]], self._start + offset + done)
                 if not got:
@@ -122,6 +129,9 @@ class _FailingFile(MediaFile):
             hint="The medium may be failing or was pulled out. Copy the file to "
             "another medium.",
         )
+
+    def expect(self, offset: int, size: int) -> None:
+        """Do nothing: nothing of it can be read."""
 
     def drop_cache(self) -> None:
         """Do nothing: nothing of it was read."""

@@ -18,8 +18,6 @@ from sealift_installer.host import Host
 from sealift_installer.host_trust import trust_to_verify
 from sealift_installer.releases import choose
 
-HELP = "hash everything installed and compare it with the signed manifest"
-
 
 def configure(parser: ArgumentParser) -> None:
     """Declare the options."""

@@ -20,8 +20,6 @@ from sealift_installer.running import states_of
 from sealift_installer.service_state import ServiceState
 from sealift_installer.stack import project_of
 
-HELP = "say what is wrong with the running stack, with known causes and remedies"
-
 
 def configure(parser: ArgumentParser) -> None:
     """Declare the options."""

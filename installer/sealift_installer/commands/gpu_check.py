@@ -13,8 +13,6 @@ from sealift_installer.host import Host
 from sealift_installer.releases import choose
 from sealift_installer.site import site_needs
 
-HELP = "ask CUDA in the bundle's own images which GPUs it sees"
-
 
 def configure(parser: ArgumentParser) -> None:
     """Declare the options."""

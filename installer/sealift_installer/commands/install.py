@@ -28,8 +28,6 @@ from sealift_installer.plan import InstallPlan
 from sealift_installer.site import given_pairs, site_needs
 from sealift_installer.site_changes import new_settings
 
-HELP = "verify a bundle, stage its weights, load its images, make it the one in use"
-
 
 def configure(parser: ArgumentParser) -> None:
     """Declare the options."""

@@ -20,8 +20,6 @@ from sealift_installer.host import Host
 from sealift_installer.releases import choose
 from sealift_installer.stack import project_of
 
-HELP = "show what the stack's containers wrote"
-
 _TAIL = "100"
 _SINCE = re.compile(r"([0-9]+)([smhd]?)\Z")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}

@@ -26,8 +26,6 @@ from sealift_installer.ollama_merge import (
 )
 from sealift_installer.releases import choose, open_release
 
-HELP = "copy the Ollama models of a release into the store of an Ollama on this host"
-
 
 def configure(parser: ArgumentParser) -> None:
     """Declare the options."""

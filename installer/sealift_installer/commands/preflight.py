@@ -28,8 +28,6 @@ from sealift_installer.preflight import Grounds, judge, surveys_in, without_room
 from sealift_installer.releases import choose, installed_bundles
 from sealift_installer.site import site_needs, site_of
 
-HELP = "say whether this host will do for a bundle, and what to mend"
-
 
 def configure(parser: ArgumentParser) -> None:
     """Declare the options."""

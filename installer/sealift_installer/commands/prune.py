@@ -25,8 +25,6 @@ from sealift_installer.prune import (
     prune,
 )
 
-HELP = "remove releases that are not needed any more, and leftovers; asks first"
-
 
 def configure(parser: ArgumentParser) -> None:
     """Declare the options."""

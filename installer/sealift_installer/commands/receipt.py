@@ -17,8 +17,6 @@ from sealift_installer.commands import Result, add_installed_name, add_output
 from sealift_installer.host import Host
 from sealift_installer.receipt import take_receipt
 
-HELP = "write down what is installed, so that the next bundle can leave it out"
-
 
 def configure(parser: ArgumentParser) -> None:
     """Declare the options."""

@@ -15,8 +15,6 @@ from sealift_installer.overview import Overview, overviews
 from sealift_installer.releases import bundles_with_releases
 from sealift_installer.standing import standing_of
 
-HELP = "list the releases that are installed, and what each holds"
-
 
 def configure(parser: ArgumentParser) -> None:
     """Declare the options."""

@@ -24,8 +24,6 @@ from sealift_installer.commands import (
 from sealift_installer.host import Host
 from sealift_installer.host_trust import trust_to_verify
 
-HELP = "write down what is missing or damaged, for the people who built the bundle"
-
 
 def configure(parser: ArgumentParser) -> None:
     """Declare the options."""

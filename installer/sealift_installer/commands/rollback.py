@@ -24,8 +24,6 @@ from sealift_installer.host import Host
 from sealift_installer.host_trust import trust_to_install
 from sealift_installer.rollback import rollback
 
-HELP = "go back to the release that was in use before, or to another one"
-
 
 def configure(parser: ArgumentParser) -> None:
     """Declare the options."""

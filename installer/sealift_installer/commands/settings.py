@@ -40,8 +40,6 @@ from sealift_installer.site_secrets import (
     secret_path,
 )
 
-HELP = "show and change what this site decides: settings and secrets"
-
 
 def configure(parser: ArgumentParser) -> None:
     """Declare the options."""

@@ -13,8 +13,6 @@ from sealift_installer.releases import choose
 from sealift_installer.smoke import run_smoke
 from sealift_installer.stack import project_of
 
-HELP = "run the smoke tests of the running stack"
-
 
 def configure(parser: ArgumentParser) -> None:
     """Declare the options."""

@@ -27,8 +27,6 @@ from sealift_installer.running import Started, StartOptions, start
 from sealift_installer.site import given_pairs
 from sealift_installer.site_changes import settle_to_start
 
-HELP = "audit, start the stack, wait until it is healthy, run its smoke tests"
-
 
 def configure(parser: ArgumentParser) -> None:
     """Declare the options."""

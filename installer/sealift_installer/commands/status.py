@@ -35,8 +35,6 @@ from sealift_installer.site_told import site_facts, site_lines
 from sealift_installer.smoke import LOGGED
 from sealift_installer.standing import standing_of
 
-HELP = "show what is installed, what runs and how well"
-
 _PATIENCE = 5.0
 """Seconds that an engine may take to say that it is there."""
 

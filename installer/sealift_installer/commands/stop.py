@@ -9,8 +9,6 @@ from sealift_installer.host import Host
 from sealift_installer.releases import choose
 from sealift_installer.running import stop
 
-HELP = "stop the stack"
-
 
 def configure(parser: ArgumentParser) -> None:
     """Declare the options."""

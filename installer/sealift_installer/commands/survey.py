@@ -16,8 +16,6 @@ from sealift_installer.commands import Result, add_output
 from sealift_installer.host import Host
 from sealift_installer.preflight import summary, survey
 
-HELP = "write down what this host is, to be carried to where bundles are made"
-
 
 def configure(parser: ArgumentParser) -> None:
     """Declare the options."""

@@ -21,8 +21,6 @@ from sealift_installer.uninstall import (
     uninstall_release,
 )
 
-HELP = "remove a bundle: containers, volumes, images and weights no other needs"
-
 
 def configure(parser: ArgumentParser) -> None:
     """Declare the options."""

@@ -38,8 +38,6 @@ from sealift_installer.systemd_unit import (
     unit_text,
 )
 
-HELP = "print or install the systemd unit that audits and starts the stack at boot"
-
 
 def configure(parser: ArgumentParser) -> None:
     """Declare the options."""

@@ -18,8 +18,6 @@ from sealift_installer.commands import (
 from sealift_installer.host import Host
 from sealift_installer.host_trust import trust_to_verify
 
-HELP = "check the signature and every byte of a bundle, on each of its media"
-
 
 def configure(parser: ArgumentParser) -> None:
     """Declare the options."""
