@@ -19,6 +19,7 @@ _SEVERAL = 3
 """Short commands run so many times as often as others."""
 
 START = "sealift-installer.pyz --help"
+STATUS = "sealift-installer.pyz status, nothing installed"
 EMPTY = "python3 -I -B -c pass"
 START_SEALIFT = "sealift --version"
 EMPTY_VENV = "python of .venv -c pass"
@@ -43,8 +44,10 @@ def startup(settings: Settings) -> Iterator[Result]:
 def _starting(settings: Settings, root: Path) -> Result:
     result = Result("startup", "with nothing to do, warm", 0)
     isolated = [settings.python, "-I", "-B"]
+    places = ["--state-dir", str(root / "state"), "--config-dir", str(root / "etc")]
     commands = {
         START: [*isolated, str(root / INSTALLER), "--help"],
+        STATUS: [*isolated, str(root / INSTALLER), "status", *places],
         EMPTY: [*isolated, "-c", "pass"],
         START_SEALIFT: sealift("--version"),
         EMPTY_VENV: [sys.executable, "-c", "pass"],
@@ -56,7 +59,8 @@ def _starting(settings: Settings, root: Path) -> Result:
 
     rounds = settings.rounds * _SEVERAL
     run_rounds(result, cases, rounds, settings.say, warm=True)
-    for name, aim in ((START, INSTALLER_AIM), (START_SEALIFT, None)):
+    aims = {START: INSTALLER_AIM, STATUS: INSTALLER_AIM, START_SEALIFT: None}
+    for name, aim in aims.items():
         seconds = (each.wall for each in result.runs[name])
         result.judge(name, *seconds, unit="s", aim=aim)
     result.compare(START, EMPTY)
