@@ -10,7 +10,7 @@ import sys
 import traceback
 from importlib import import_module
 from types import ModuleType
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional
 
 from sealift_manifests.errors import DriftError, SealiftError
 
@@ -59,9 +59,9 @@ def main(argv: Optional[List[str]] = None) -> int:
     """Run one command; return its exit code."""
     signal.signal(signal.SIGTERM, _stop_cleanly)
     words = sys.argv[1:] if argv is None else argv
-    command = _imported(words)
-    args = _parser(command).parse_args(words)
-    assert command, "without a command the parser has ended this"
+    # Other words may look like commands: the parser decides, and ends this if none is.
+    named = {word: _imported(word) for word in words if word in COMMANDS}
+    args = _parser(named).parse_args(words)
     report = Report(as_json=args.json, style=args.progress)
     os.umask(0o022)
     try:
@@ -69,7 +69,7 @@ def main(argv: Optional[List[str]] = None) -> int:
             os.path.abspath(args.state_dir), os.path.abspath(args.config_dir)
         )
         host = Host(layout, Engine.connect(args.engine), report)
-        text, facts = command.run(args, host)
+        text, facts = named[args.command].run(args, host)
     except SealiftError as error:
         report.failure(args.command, error, _details(error))
         return error.exit_code
@@ -96,22 +96,17 @@ def _details(error: SealiftError) -> Dict[str, Any]:
     return dict(error.facts)
 
 
-def _imported(words: Sequence[str]) -> Optional[ModuleType]:
-    """Import the command that is named, if there is one.
+def _imported(name: str) -> ModuleType:
+    """Import a command.
 
     Nothing is imported later: the medium of this program may be out of its slot then.
     """
-    for word in words:
-        if word in COMMANDS:
-            return import_module(_module(word))
-    return None
+    module = name.replace("-", "_")
+    return import_module(f"sealift_installer.commands.{module}")
 
 
-def _module(name: str) -> str:
-    return f"sealift_installer.commands.{name.replace('-', '_')}"
-
-
-def _parser(command: Optional[ModuleType]) -> argparse.ArgumentParser:
+def _parser(named: Mapping[str, ModuleType]) -> argparse.ArgumentParser:
+    """Return what reads the words; of commands that are not named only the names."""
     parser = argparse.ArgumentParser(
         prog="sealift-installer",
         description="Verify, install, start and audit a Sealift bundle on this host. "
@@ -123,9 +118,9 @@ def _parser(command: Optional[ModuleType]) -> argparse.ArgumentParser:
     commands.required = True
     for name, told in COMMANDS.items():
         sub = commands.add_parser(name, help=told)
-        if command and command.__name__ == _module(name):
-            sub.description = command.__doc__
-            command.configure(sub)
+        if name in named:
+            sub.description = named[name].__doc__
+            named[name].configure(sub)
             _add_common(sub)
     return parser
 
