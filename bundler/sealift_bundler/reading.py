@@ -18,7 +18,7 @@ from sealift_manifests.parallel import large_buffer
 from sealift_bundler.chunking import Piece
 
 _AHEAD = 2
-"""Pieces that the disk may read while one is taken: it is never waited for twice."""
+"""Pieces that the disk reads while an earlier one is worked on."""
 
 
 class Buffers:
