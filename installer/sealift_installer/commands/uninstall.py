@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import ArgumentParser, Namespace
-from typing import List, Tuple
+from typing import List, Optional, Tuple
 
 from sealift_manifests.errors import NotInstalledError, UsageError
 from sealift_manifests.paths import is_label
@@ -15,6 +16,7 @@ from sealift_installer.data_removal import data_of, data_to_show
 from sealift_installer.host import Host
 from sealift_installer.releases import bundles_with_releases, choose_name
 from sealift_installer.site_changes import forget_site, left_of_site
+from sealift_installer.systemd_unit import FOLDER, unit_name
 from sealift_installer.uninstall import (
     uninstall,
     uninstall_data,
@@ -64,6 +66,7 @@ def run(args: Namespace, host: Host) -> Result:
     kept = [] if args.settings or not is_whole else left_of_site(host, name)
     forgotten = forget_site(host, name) if args.settings else []
     data_kept = data_to_show(host, name)
+    unit = _unit_of(name) if is_whole else None
     lines = [
         f"{what} is removed: {counted(len(removed.images), 'image')}, "
         f"{counted(len(removed.volumes), 'volume')}, {human(removed.freed)} of weights",
@@ -71,6 +74,7 @@ def run(args: Namespace, host: Host) -> Result:
         *(f"removed: {path}" for path in forgotten),
         *(f"data removed: {volume}" for volume in removed.data),
         *(f"data kept: {volume}" for volume in data_kept),
+        *([f"kept: {unit}; {_unit_ends(unit)}"] if unit else []),
     ]
     return "\n".join(lines), {
         "bundle": name,
@@ -82,7 +86,19 @@ def run(args: Namespace, host: Host) -> Result:
         "settings_removed": forgotten,
         "data_removed": list(removed.data),
         "data_kept": list(data_kept),
+        "unit_kept": unit,
     }
+
+
+def _unit_of(name: str) -> Optional[str]:
+    """Return the unit that starts this bundle at boot, if it is in the usual place."""
+    path = os.path.join(FOLDER, unit_name(name))
+    return path if os.path.lexists(path) else None
+
+
+def _unit_ends(path: str) -> str:
+    disable = f"systemctl disable {os.path.basename(path)}"
+    return f"`{disable} && rm {path}` ends its start at boot"
 
 
 def _forget(host: Host, name: str, *, with_data: bool) -> Result:
