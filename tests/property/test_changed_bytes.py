@@ -105,6 +105,9 @@ class Held(MediaFile):
         self._data = data
         self.label, self.size, self.place = name, len(data), "medium"
 
+    def expect(self, offset: int, size: int) -> None:
+        """It is in memory already."""
+
     def read_into(self, target: memoryview, offset: int) -> None:
         target[:] = self._data[offset : offset + len(target)]
 

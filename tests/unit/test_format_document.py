@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import strangers_reader as stranger
 import strangers_settings as settings_part
+import strangers_smoke as smoke_part
 import strangers_volumes as volumes_part
 from cryptography.exceptions import InvalidSignature
 from making import Key, a_key, build, flip, model_files, noise, resign, weights_spec
@@ -212,7 +213,7 @@ def test_neither_reader_looks_at_more_signatures_than_the_limit(tmp_path):
 
 
 def test_the_stranger_knows_none_of_our_code():
-    parts = (stranger, settings_part, volumes_part)
+    parts = (stranger, settings_part, smoke_part, volumes_part)
     trees = [ast.parse(Path(part.__file__).read_text()) for part in parts]
     imported = {
         name
