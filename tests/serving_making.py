@@ -104,14 +104,9 @@ def a_bundle(
     `more` are services beside them.
     """
     references = {image: f"{name}/{image}:{folder.name}" for image in ("llm", "qdrant")}
-    busybox = Path(SHELL).read_bytes()
     folder.mkdir(parents=True)
-    for image, reference in references.items():
-        files = {"bin/busybox": busybox, "bin/sh": busybox, "about": image.encode()}
-        files[SCRIPT] = script(city)
-        layer = folder / "layer.tar"
-        layer.write_bytes(a_layer(files))
-        engine.run("import", str(layer), reference)
+    for reference in references.values():
+        import_speaking(folder, engine, reference, city)
     published = [f"127.0.0.1:{port}:8000"]
     services = {
         "llm": a_service("llm", LLM, ports=published, restart="unless-stopped"),
@@ -129,6 +124,18 @@ def a_bundle(
         smoke=SMOKE,
     )
     return making.build(spec, key, folder.parent / "out")
+
+
+def import_speaking(
+    folder: Path, engine: hosts.Engine, reference: str, city: str = "Paris"
+) -> None:
+    """Put an image that speaks like a server into the engine, other than all others."""
+    busybox = Path(SHELL).read_bytes()
+    files = {"bin/busybox": busybox, "bin/sh": busybox, "about": reference.encode()}
+    files[SCRIPT] = script(city)
+    layer = folder / "layer.tar"
+    layer.write_bytes(a_layer(files))
+    engine.run("import", str(layer), reference)
 
 
 def a_service(image: str, runs: str, **more: Any) -> dict[str, Any]:

@@ -152,15 +152,12 @@ def run_test(
 def _ask(
     address: Address, test: SmokeTest, within: float, secrets: Mapping[str, str]
 ) -> Reply:
-    values = {each.name: each.value for each in test.headers}
-    if secrets:
-        values = {each.name: each.filled(secrets) for each in test.headers}
     return ask(
         address,
         test.method,
         test.path,
         within,
-        headers=values,
+        headers={each.name: each.filled(secrets) for each in test.headers},
         body=test.body.encode("utf-8") if test.method == "POST" else None,
     )
 

@@ -60,8 +60,8 @@ class Header:
         return tuple(_SECRET.findall(self.value))
 
     def filled(self, secrets: Mapping[str, str]) -> str:
-        """Return its value with these secrets in their places."""
-        return _SECRET.sub(lambda found: secrets[found[1]], self.value)
+        """Return its value with these secrets in their places; other text stays."""
+        return _SECRET.sub(lambda found: secrets.get(found[1], found[0]), self.value)
 
 
 @dataclass(frozen=True)

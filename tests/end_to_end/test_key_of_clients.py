@@ -10,10 +10,9 @@ from pathlib import Path
 import hosts
 import making
 import pytest
-from engines import SHELL, a_layer, unique
+from engines import unique
 from making import PYZ, Host, Key
-from serving_making import LLM, SMOKE, a_service
-from speaking import SCRIPT, script
+from serving_making import LLM, SMOKE, a_service, import_speaking
 
 pytestmark = pytest.mark.docker
 
@@ -49,10 +48,7 @@ def guarded(
 
 
 def a_bundle(folder: Path, engine: hosts.Engine, key: Key, name: str) -> Path:
-    busybox = Path(SHELL).read_bytes()
-    files = {"bin/busybox": busybox, "bin/sh": busybox, SCRIPT: script()}
-    (folder / "layer.tar").write_bytes(a_layer(files))
-    engine.run("import", str(folder / "layer.tar"), f"{name}/llm:1")
+    import_speaking(folder, engine, f"{name}/llm:1")
     services = {"llm": a_service("llm", LLM, secrets=["api-key"])}
     making.write_files(folder, {"compose.yaml": json.dumps({"services": services})})
     spec = making.a_spec(
