@@ -20,8 +20,8 @@ from sealift_manifests.parity import Unit
 from sealift_manifests.sums import SUMS_NAME
 from sealift_manifests.verify import Progress
 
+from sealift_bundler.buffers import Buffers
 from sealift_bundler.media_plan import LargeFile, large_files_of
-from sealift_bundler.reading import Buffers
 
 _CLUSTER = 128 << 10
 """Bytes; large sticks come with exFAT in such clusters."""

@@ -14,12 +14,12 @@ from sealift_manifests.errors import InUseError, SourceContentError
 from sealift_manifests.sizes import counted, human
 from sealift_manifests.volume_entries import VolumeEntry, VolumeSource
 
+from sealift_bundler.buffers import Buffers
 from sealift_bundler.engine.client import open_engine
 from sealift_bundler.leaks.check import check_volume
 from sealift_bundler.lock import LocalPin, volume_source
 from sealift_bundler.pack import Packed, Packer
 from sealift_bundler.progress import Meter
-from sealift_bundler.reading import Buffers
 from sealift_bundler.spec import Spec
 from sealift_bundler.spec_volumes import VolumeSpec
 from sealift_bundler.volumes.archive import ArchiveReader

@@ -21,11 +21,11 @@ from sealift_manifests.digests import Buffer, Digest, digest_of, from_hex
 from sealift_manifests.index import MAX_CHUNK, Content, Index, base_chunk
 from sealift_manifests.parallel import core_count
 
+from sealift_bundler.buffers import Buffers
 from sealift_bundler.encode import encode
 from sealift_bundler.inorder import InOrder
 from sealift_bundler.packs import Measured, Packs, Resumed
 from sealift_bundler.part_size import MAX_PART_SIZE
-from sealift_bundler.reading import Buffers
 from sealift_bundler.target import Target
 
 # All wait for the hash of the file, which is one chain, when there are more workers.

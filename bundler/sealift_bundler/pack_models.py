@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +20,7 @@ from sealift_manifests.paths import check_inner_paths
 from sealift_manifests.preflight.notes import MODEL_NOTE, model_needs_facts
 from sealift_manifests.trees import format_listing
 
+from sealift_bundler.buffers import Buffers
 from sealift_bundler.chunking import cut_plain, cut_tensors
 from sealift_bundler.leaks.check import check_model
 from sealift_bundler.models import files as checked
@@ -28,7 +30,7 @@ from sealift_bundler.models.safetensors_header import read_header
 from sealift_bundler.models.serving import serving_needs
 from sealift_bundler.pack import Packed, Packer
 from sealift_bundler.progress import Meter
-from sealift_bundler.reading import Buffers, read_pieces
+from sealift_bundler.reading import read_pieces
 
 
 class Check(Protocol):
@@ -153,10 +155,10 @@ def _pieces(
         before = os.fstat(fd)
         if before.st_size != file.size:
             raise _changed(file)
-        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
-        for data, width in read_pieces(fd, _cuts(file), buffers):
-            yield data, width
-            progress(len(data))
+        with closing(read_pieces(fd, _cuts(file), buffers)) as pieces:
+            for data, width in pieces:
+                yield data, width
+                progress(len(data))
         after = os.fstat(fd)
     except EOFError as error:
         raise _changed(file) from error

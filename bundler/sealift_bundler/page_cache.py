@@ -29,7 +29,7 @@ def forget(fd: int) -> str:
     os.fsync(fd)
     os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
     mount = mount_of(os.fstat(fd).st_dev)
-    if _cached_share(fd) > _FEW:
+    if cached_share(fd) > _FEW:
         return f"{mount.kind or 'its file system'} keeps it in memory"
     if mount.kind == "fuseblk":
         return _forget_device(mount.source)
@@ -63,7 +63,7 @@ def _forget_device(path: str) -> str:
     return ""
 
 
-def _cached_share(fd: int) -> float:
+def cached_share(fd: int) -> float:
     """Return which part of a file is in memory, from 0 to 1."""
     size = os.fstat(fd).st_size
     cached = sum(

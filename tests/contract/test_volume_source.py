@@ -13,8 +13,8 @@ import making
 import pytest
 from engines import SHELL, busybox_layer, unique
 from making import Key
+from sealift_bundler.buffers import Buffers
 from sealift_bundler.engine.client import open_engine
-from sealift_bundler.reading import Buffers
 from sealift_bundler.volumes.archive import ArchiveReader
 from sealift_bundler.volumes.directory import DirectoryReader
 from sealift_bundler.volumes.engine import export_volume, inspect_volume

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from making import noise
 from mixed import text, weights
+from sealift_bundler.buffers import Buffers
 from sealift_bundler.chunking import Piece
 from sealift_bundler.pack import Packer
-from sealift_bundler.reading import Buffers, read_pieces
+from sealift_bundler.reading import read_pieces
 from sealift_bundler.target import DirectoryTarget, open_target
 from sealift_manifests.codecs import decode
 from sealift_manifests.digests import digest_of

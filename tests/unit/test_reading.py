@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from making import noise
 from sealift_bundler import pack
+from sealift_bundler.buffers import Buffers
 from sealift_bundler.chunking import Piece
 from sealift_bundler.pack import Packer
-from sealift_bundler.reading import Buffers, read_pieces
+from sealift_bundler.reading import read_pieces
 from sealift_bundler.target import DirectoryTarget
 from sealift_manifests.digests import digest_of
 from sealift_manifests.index import MAX_CHUNK
@@ -41,8 +42,8 @@ class CountingBuffers(Buffers):
         super().__init__()
         self.places: set[int] = set()
 
-    def take(self, size: int) -> memoryview:
-        view = super().take(size)
+    def take(self, size: int, skew: int = 0) -> memoryview:
+        view = super().take(size, skew)
         self.places.add(id(view.obj))
         return view
 

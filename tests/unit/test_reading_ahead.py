@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import making
 import pytest
 from making import Key
+from sealift_bundler.buffers import Buffers
 from sealift_bundler.chunking import cut_plain
-from sealift_bundler.reading import Buffers, read_pieces
+from sealift_bundler.direct import DirectFile
+from sealift_bundler.reading import read_pieces
 from sealift_installer.layout import Layout
 from sealift_installer.staging import Staging
 from sealift_manifests import parallel
@@ -102,21 +104,26 @@ def test_what_is_wanted_next_is_asked_for_before_a_thread_is_free(
     assert late == []
 
 
-def test_a_build_asks_the_disk_for_two_pieces_ahead(tmp_path, monkeypatch):
+def test_a_build_reads_two_pieces_ahead(tmp_path, monkeypatch):
     (tmp_path / "file").write_bytes(FILES["big.gguf"])
     asked = []
-    advise = os.posix_fadvise
+    enough = threading.Event()
+    read = DirectFile.read
 
-    def note(fd: int, offset: int, size: int, advice: int) -> None:
+    def note(self: DirectFile, buffers: Buffers, offset: int, size: int) -> memoryview:
         asked.append(offset)
-        advise(fd, offset, size, advice)
+        if len(asked) == 3:
+            enough.set()
+        return read(self, buffers, offset, size)
 
-    monkeypatch.setattr(os, "posix_fadvise", note)
-    with (tmp_path / "file").open("rb") as file:
-        pieces = read_pieces(
-            file.fileno(), cut_plain(len(FILES["big.gguf"])), Buffers()
-        )
+    monkeypatch.setattr(DirectFile, "read", note)
+    whole = cut_plain(len(FILES["big.gguf"]))
+    with (
+        (tmp_path / "file").open("rb") as file,
+        closing(read_pieces(file.fileno(), whole, Buffers())) as pieces,
+    ):
         next(pieces)
 
+        assert enough.wait(30)
         assert asked == [0, 8 * MIB, 16 * MIB]
         assert 1 + sum(1 for _ in pieces) == CHUNKS

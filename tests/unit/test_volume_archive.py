@@ -6,7 +6,7 @@ import io
 import tarfile
 from contextlib import contextmanager
 
-from sealift_bundler.reading import Buffers
+from sealift_bundler.buffers import Buffers
 from sealift_bundler.volumes.archive import ArchiveReader
 from sealift_bundler.volumes.found import Scan
 

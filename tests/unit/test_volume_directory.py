@@ -6,8 +6,8 @@ import os
 import socket
 
 import pytest
+from sealift_bundler.buffers import Buffers
 from sealift_bundler.leaks.rules import Leak
-from sealift_bundler.reading import Buffers
 from sealift_bundler.volumes.directory import DirectoryReader
 from sealift_bundler.volumes.found import entry_items
 from sealift_manifests.digests import digest_of

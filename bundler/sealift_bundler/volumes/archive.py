@@ -15,8 +15,8 @@ from sealift_manifests.errors import SourceContentError
 from sealift_manifests.index import MAX_CHUNK
 from sealift_manifests.volume_entries import ROOT
 
+from sealift_bundler.buffers import Buffers
 from sealift_bundler.leaks.rules import MOST_TEXT, Leak, leaks_in
-from sealift_bundler.reading import Buffers
 
 from .found import Faults, FoundItem, Pieces, Scan, Take, changed, in_order
 

@@ -16,9 +16,10 @@ from sealift_manifests.errors import SourceContentError
 from sealift_manifests.sizes import counted, human
 from sealift_manifests.volume_entries import ROOT
 
+from sealift_bundler.buffers import Buffers
 from sealift_bundler.chunking import cut_plain
 from sealift_bundler.leaks.rules import MOST_TEXT, Leak, leaks_in
-from sealift_bundler.reading import Buffers, read_pieces
+from sealift_bundler.reading import read_pieces
 
 from .beneath import is_gone, open_beneath, open_in
 from .found import Faults, FoundItem, Pieces, Scan, Take, changed, in_order
@@ -59,7 +60,6 @@ class DirectoryReader:
             raise changed(self._name, item.path) from error
         try:
             self._expect(item, os.fstat(fd))
-            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
             yield from read_pieces(fd, cut_plain(item.size), self._buffers)
             self._expect(item, os.fstat(fd))
         except EOFError as error:
