@@ -107,7 +107,8 @@ def build(request: BuildRequest, report: Report) -> Built:
         lock = _lock(job, gathered, manifest, resolved)
         others: dict[str, bytes | Digest] = {**packed.documents, **digests}
         root, evidence = _sign(target, job, Content(manifest, index, others), clock)
-        read_back(target, _trust(job.signers), request.created, report)
+        trust = _trust(job.signers)
+        read_back(target, trust, request.created, report, packer.read_back)
         clock.lap("read back")
         # Before the bundle: a build that is killed in between uses the same pins again.
         lock.save(lock_path(request.spec_path))

@@ -105,6 +105,11 @@ class Packer:
         """The digest of each finished pack, by its name."""
         return self._packs.digests
 
+    @property
+    def read_back(self) -> frozenset[int]:
+        """The numbers of the chunks that were read back from the disk, and are good."""
+        return self._packs.read_back
+
     def expect(self, size: int) -> None:
         """Say how many bytes are still to come, about, for errors about a full disk."""
         self._packs.left = size

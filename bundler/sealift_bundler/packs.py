@@ -7,20 +7,23 @@ record, and keeps a record itself. Measuring and encoding is `pack`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sealift_manifests.digests import Digest, from_hex
+from sealift_manifests.errors import SealiftError
 from sealift_manifests.index import Chunk, Pack
 
+from sealift_bundler.behind import ReadBehind
 from sealift_bundler.encode import Encoded
 from sealift_bundler.inorder import InOrder
 from sealift_bundler.output import output_faults
 from sealift_bundler.part_size import require_part_size
 from sealift_bundler.record import Closed, Line, Stored, pack_name
-from sealift_bundler.sinks import Sink
+from sealift_bundler.sinks import Place, Sink
 from sealift_bundler.target import Target
 
 _SYNC_EVERY = 128 << 20
@@ -54,6 +57,14 @@ class Resumed:
     at: str
 
 
+class _Stretch(NamedTuple):
+    """Chunks of one pack that become durable together, from number `first` on."""
+
+    place: Place
+    first: int
+    lines: tuple[Stored, ...]
+
+
 class Packs:
     """Writes packs of at most `part_size` bytes to `target`.
 
@@ -85,10 +96,16 @@ class Packs:
         self._state = hashlib.sha256()
         self._hashing = InOrder("measure-pack")
         self._syncing = InOrder("sync-pack")
+        self._behind = ReadBehind()
         self._sync: Future[None] | None = None
         self._unsynced = 0
-        self._pending: list[Line] = []
+        self._pending: list[Stored] = []
         self._is_sound = True
+
+    @property
+    def read_back(self) -> frozenset[int]:
+        """The numbers of the chunks that the disk gave back as they were written."""
+        return frozenset(self._behind.good)
 
     def expects(self, digest: Digest) -> bool:
         """Say whether an earlier run has probably stored this chunk. Any thread."""
@@ -146,6 +163,7 @@ class Packs:
                 self._close_pack()
             self._wait_for_sync()
             self._end_replay()
+            self._behind.finish()
 
     def leave(self) -> None:
         """After a failure: record what is whole, if the disk still takes that."""
@@ -154,19 +172,29 @@ class Packs:
             if self._is_sound:
                 if self._sink:
                     self._sink.cut(self._whole())
-                    self._sync_now(self._sink, self._pending)
+                    self._soundly(self._sink.sync)
+                    self._target.record.append(self._pending)
                 else:
                     self._target.record.append(self._pending)
-        except OSError:
+        except (OSError, SealiftError):
             # The failure that led here is told; what was recorded before still holds.
             pass
         finally:
             self.close()
+            self._strike_bad()
 
     def close(self) -> None:
         """End the threads."""
         self._hashing.close()
         self._syncing.close()
+        self._behind.close()
+
+    def _strike_bad(self) -> None:
+        """Strike from the record what the disk did not give back, and all behind it."""
+        if self._behind.bad is not None:
+            with suppress(OSError):
+                chunk = self.chunks[self._behind.bad]
+                self._target.record.strike(self._behind.bad, chunk.pack)
 
     def _faults(self) -> AbstractContextManager[None]:
         path = self._target.path
@@ -225,21 +253,22 @@ class Packs:
             return
         sink = self._sink or self._open()
         self._wait_for_sync()
-        state, lines = self._state, self._pending
+        state, stretch = self._state, self._stretch(sink)
         digest = self._hashing.submit(lambda: from_hex(state.hexdigest()))
         pack = Pack(pack_name(len(self.packs)), self._offset)
-        self._sink, self._pending, self._unsynced = None, [], 0
+        self._sink = None
         self._begin_pack(pack)
-        self._sync = self._syncing.submit(self._close_now, sink, pack, digest, lines)
+        self._sync = self._syncing.submit(self._close_now, sink, pack, digest, stretch)
 
     def _close_now(
-        self, sink: Sink, pack: Pack, digest: Future[Digest], lines: Sequence[Line]
+        self, sink: Sink, pack: Pack, digest: Future[Digest], stretch: _Stretch
     ) -> None:
         """Make a pack durable and record its end, while the next is written."""
         self._soundly(sink.close)
         closed = Closed(pack.size, digest.result())
         self.digests[pack.name] = closed.digest
-        self._target.record.append([*lines, closed])
+        self._target.record.append([*stretch.lines, closed])
+        self._read_behind(stretch)
 
     def _begin_pack(self, before: Pack) -> None:
         """Begin to count anew, behind this pack."""
@@ -262,12 +291,22 @@ class Packs:
     def _sync_behind(self, sink: Sink) -> None:
         """Sync and record what is written, while more is written."""
         self._wait_for_sync()
-        lines, self._pending, self._unsynced = self._pending, [], 0
-        self._sync = self._syncing.submit(self._sync_now, sink, lines)
+        stretch = self._stretch(sink)
+        self._sync = self._syncing.submit(self._sync_now, sink, stretch)
 
-    def _sync_now(self, sink: Sink, lines: Sequence[Line]) -> None:
+    def _stretch(self, sink: Sink) -> _Stretch:
+        """Return what was stored since the last sync, which counts anew."""
+        lines, self._pending, self._unsynced = self._pending, [], 0
+        return _Stretch(sink.place, len(self.chunks) - len(lines), tuple(lines))
+
+    def _sync_now(self, sink: Sink, stretch: _Stretch) -> None:
         self._soundly(sink.sync)
-        self._target.record.append(lines)
+        self._target.record.append(stretch.lines)
+        self._read_behind(stretch)
+
+    def _read_behind(self, stretch: _Stretch) -> None:
+        chunks = [line.chunk for line in stretch.lines]
+        self._behind.take(stretch.place, stretch.first, chunks)
 
     def _soundly(self, sync: Callable[[], None]) -> None:
         """Sync; once that fails, nothing is known of bytes that are not recorded.

@@ -139,6 +139,11 @@ class Record:
             os.fsync(self._fd)
         self.lines = self.lines[:count]
 
+    def strike(self, number: int, pack: int) -> None:
+        """Keep only what stands before chunk `number`, which lies in this pack."""
+        # Before a chunk stand those before it, and a line for each pack before its own.
+        self.cut(number + pack)
+
     def close(self) -> None:
         """Leave the record as it is."""
         if self._fd >= 0:

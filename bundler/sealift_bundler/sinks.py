@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from sealift_manifests import ustar
 from sealift_manifests.digests import Buffer
@@ -15,8 +15,24 @@ from sealift_bundler.durable import sync_directory, write_all
 _BLOCK = 1 << 20
 
 
+class Place(NamedTuple):
+    """Where the bytes of a file of the bundle lie: from `start` on in the file `path`.
+
+    `name` is its own name, `label` says for people where it is.
+    """
+
+    path: Path
+    start: int
+    name: str
+    label: str
+
+
 class Sink(Protocol):
     """An open file of the bundle. Closing it makes it durable."""
+
+    @property
+    def place(self) -> Place:
+        """Where it can be read."""
 
     def write(self, data: Buffer) -> None:
         """Append bytes."""
@@ -37,11 +53,16 @@ class Sink(Protocol):
 class FileSink:
     """A file of its own, of which `size` bytes are there already."""
 
-    def __init__(self, fd: int, size: int, directory: Path) -> None:
+    def __init__(self, fd: int, size: int, path: Path) -> None:
         self._fd = fd
         self._size = size
-        self._directory = directory
+        self._path = path
         self._is_named = False
+
+    @property
+    def place(self) -> Place:
+        """Where it can be read."""
+        return Place(self._path, 0, self._path.name, str(self._path))
 
     def write(self, data: Buffer) -> None:
         """Append bytes."""
@@ -52,7 +73,7 @@ class FileSink:
         """Sync the bytes, and at first the name of the file too."""
         os.fsync(self._fd)
         if not self._is_named:
-            sync_directory(self._directory)
+            sync_directory(self._path.parent)
             self._is_named = True
 
     def blocks(self) -> Iterator[bytes]:
@@ -74,12 +95,19 @@ class FileSink:
 class MemberSink:
     """A tar member at `start`, whose size is known only at its end."""
 
-    def __init__(self, fd: int, start: int, name: str, mtime: int) -> None:
+    def __init__(self, fd: int, path: Path, start: int, name: str, mtime: int) -> None:
         self._fd = fd
+        self._path = path
         self.start = start
         self._name = name
         self._mtime = mtime
         self.size = 0
+
+    @property
+    def place(self) -> Place:
+        """Where it can be read."""
+        own = self._name.rpartition("/")[2]
+        return Place(self._path, self._data, own, f"{self._path}:{own}")
 
     @property
     def end(self) -> int:

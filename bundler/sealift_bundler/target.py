@@ -102,7 +102,7 @@ class DirectoryTarget:
         flags |= 0 if kept else os.O_CREAT | os.O_EXCL
         fd = os.open(self.path / name, flags, 0o644)
         os.ftruncate(fd, kept)
-        return FileSink(fd, kept, self.path)
+        return FileSink(fd, kept, self.path / name)
 
     def keep(self, pack: Pack) -> None:
         """Take a pack that is there."""
@@ -179,8 +179,7 @@ class TarTarget:
             starts.append(sink.start)
 
         def begin(number: int) -> Sink:
-            name = f"{self._folder}/{files[number][0]}"
-            return MemberSink(self._fd, starts[number], name, self._mtime)
+            return self._member(starts[number], files[number][0])
 
         return begin
 
@@ -208,8 +207,12 @@ class TarTarget:
 
     def _next(self, name: str) -> MemberSink:
         start = self._last.end if self._last else 0
-        self._last = MemberSink(self._fd, start, f"{self._folder}/{name}", self._mtime)
+        self._last = self._member(start, name)
         return self._last
+
+    def _member(self, start: int, name: str) -> MemberSink:
+        full = f"{self._folder}/{name}"
+        return MemberSink(self._fd, self.path, start, full, self._mtime)
 
     def _held(self, packs: Sequence[Pack]) -> list[int]:
         total = os.fstat(self._fd).st_size

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from itertools import accumulate
-from typing import Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
+from typing import (
+    AbstractSet,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Tuple,
+)
 
 from sealift_manifests.bundle import Bundle, users_of
 from sealift_manifests.digests import Digest, digest_of, from_hex
@@ -38,9 +48,17 @@ _Job = Tuple[_Copy, int]
 
 
 class MeasuredPacks:
-    """The copies of all packs, measured: medium by medium, each in its order."""
+    """The copies of all packs, measured: medium by medium, each in its order.
 
-    def __init__(self, bundle: Bundle, progress: Progress) -> None:
+    Chunks that are `known` to be good, by their numbers, are not read.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        progress: Progress,
+        known: AbstractSet[int] = frozenset(),
+    ) -> None:
         self._bundle = bundle
         self._chunks = chunks_of_packs(bundle.index)
         self._users: Dict[int, Tuple[str, ...]] = {}
@@ -51,7 +69,12 @@ class MeasuredPacks:
             for file in bundle.media.copies(pack.name)
             if file.place == place
         ]
-        jobs = [(copy, n) for copy in self._copies for n in self._chunks[copy.pack]]
+        jobs = [
+            (copy, number)
+            for copy in self._copies
+            for number in self._chunks[copy.pack]
+            if number not in known
+        ]
         faults = ordered_map(self._fault, map(self._expect, jobs))
         for (copy, number), fault in zip(jobs, faults):
             progress(bundle.index.chunks[number].stored_size)

@@ -7,7 +7,7 @@ to `sha256sum -c`. A copy is judged by itself, whether or not another is good.
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, Iterator, List, Tuple
+from typing import AbstractSet, Any, Dict, Iterable, Iterator, List, Tuple
 
 from sealift_manifests.bundle import Bundle
 from sealift_manifests.digests import Digest, digest_of
@@ -48,13 +48,16 @@ def verify_payload(
     return found
 
 
-def measure(bundle: Bundle, progress: Progress) -> Verification:
+def measure(
+    bundle: Bundle, progress: Progress, known: AbstractSet[int] = frozenset()
+) -> Verification:
     """Measure every copy of every signed file, from the media and not from the cache.
 
-    What cannot be read is noted, and the rest is still judged.
+    What cannot be read is noted, and the rest is still judged. The caller knows that
+    the chunks of these numbers are good: they are not read.
     """
     bundle.media.drop_cache()
-    packs = MeasuredPacks(bundle, progress)
+    packs = MeasuredPacks(bundle, progress, known)
     parity = MeasuredParity(bundle, progress)
     small = measure_small(bundle.media, _expected(bundle))
     reports = [
