@@ -122,7 +122,14 @@ class CopySource:
                 self._read_chunk(self._first_chunks[name] + number, data)
             return data
 
-        for data in ordered_map(read, range(skipped, len(units))):
+        def expect(number: int) -> int:
+            unit = units[number]
+            for file in self.bundle.media.copies(name)[:1]:
+                file.expect(unit.start, unit.end - unit.start)
+            return number
+
+        numbers = map(expect, range(skipped, len(units)))
+        for data in ordered_map(read, numbers):
             yield data
             progress(len(data))
             lent.give_back(data)

@@ -11,16 +11,16 @@ import fcntl
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
-from sealift_manifests.digests import Buffer, digest_of
-from sealift_manifests.errors import BusyError, PayloadError
+from sealift_manifests.digests import Buffer
+from sealift_manifests.errors import BusyError
+from sealift_manifests.measured_units import measured
 from sealift_manifests.media import MediaFile
-from sealift_manifests.parallel import Scratch, ordered_map
 from sealift_manifests.parity import Unit
 
 from sealift_bundler.durable import sync_directory
@@ -159,7 +159,7 @@ class MediumFolder:
             fd = _open(self.partial(name), os.O_RDONLY)
             try:
                 file = self._media_file(fd, self.partial(name))
-                with closing(_measured(file, units)) as answers:
+                with closing(measured(file, units)) as answers:
                     return sum(1 for _ in takewhile(bool, answers))
             finally:
                 os.close(fd)
@@ -175,7 +175,7 @@ class MediumFolder:
                 from_memory = forget(fd)
                 file = self._media_file(fd, path)
                 bad = []
-                for unit, is_good in zip(units, _measured(file, units), strict=True):
+                for unit, is_good in zip(units, measured(file, units), strict=True):
                     progress(unit.end - unit.start)
                     if not is_good:
                         bad.append((unit.start, unit.end))
@@ -237,20 +237,3 @@ def _write_blocks(fd: int, blocks: Iterable[Buffer]) -> None:
         if waiting >= _SYNC_EACH:
             os.fdatasync(fd)
             waiting = 0
-
-
-def _measured(file: MediaFile, units: Sequence[Unit]) -> Generator[bool, None, None]:
-    """Say of each unit in turn whether a file holds it whole and good."""
-    scratch = Scratch()
-
-    def is_good(unit: Unit) -> bool:
-        if unit.end > file.size:
-            return False
-        stored = scratch.take(unit.end - unit.start)
-        try:
-            file.read_into(stored, unit.start)
-        except PayloadError:
-            return False
-        return digest_of(stored) == unit.digest
-
-    return ordered_map(is_good, units)

@@ -130,7 +130,8 @@ def _write_packs(
     total = sum(bundle.index.chunks[number].stored_size for number in numbers)
     packs = PatchPacks(folder, part_size)
     with report.progress("writing the patch", total) as progress:
-        stored = ordered_map(lambda number: _stored(bundle, number), numbers)
+        expected = map(bundle.expect, numbers)
+        stored = ordered_map(lambda number: _stored(bundle, number), expected)
         for number, data in zip(numbers, stored, strict=True):
             packs.add(number, data)
             progress(len(data))

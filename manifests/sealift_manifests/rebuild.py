@@ -26,8 +26,9 @@ from sealift_manifests.digests import digest_of
 from sealift_manifests.erasure import Sum, weights
 from sealift_manifests.errors import PayloadError
 from sealift_manifests.index import Chunk, Index
+from sealift_manifests.measured_units import is_good, measured
 from sealift_manifests.media import Media, MediaFile
-from sealift_manifests.parallel import Scratch, ordered_map
+from sealift_manifests.parallel import Scratch
 from sealift_manifests.parity import Group, Parity, ParityFile, Unit
 
 _AT_ONCE = 2
@@ -230,7 +231,7 @@ class Rebuilder:
             for copy in self._copies(position):
                 for unit in self._units(position, begin, end):
                     key = copy.key(unit)
-                    if key not in self._measured and not _is_good(copy.file, unit):
+                    if key not in self._measured and not is_good(copy.file, unit):
                         self._bad.add(key)
                     self._measured.add(key)
         if failed and len(self._bad) == before:
@@ -250,20 +251,9 @@ def bad_blocks(
     `progress` is told of the bytes that were measured.
     """
     units = tuple(parity.units(0, parity.size))
-    measured = ordered_map(lambda unit: _is_good(file, unit), units)
     bad = []
-    for unit, good in zip(units, measured):
+    for unit, good in zip(units, measured(file, units)):
         progress(unit.end - unit.start)
         if not good:
             bad.append((unit.start, unit.end))
     return bad
-
-
-def _is_good(file: MediaFile, unit: Unit) -> bool:
-    """Read a range of a file; say whether it has its digest."""
-    data = _read.take(unit.end - unit.start)
-    try:
-        file.read_into(data, unit.start)
-    except PayloadError:
-        return False
-    return digest_of(data) == unit.digest

@@ -13,12 +13,14 @@ import pytest
 from making import Key
 from sealift_bundler.buffers import Buffers
 from sealift_bundler.chunking import cut_plain
+from sealift_bundler.copy_source import CopySource
 from sealift_bundler.direct import DirectFile
 from sealift_bundler.reading import read_pieces
 from sealift_installer.layout import Layout
 from sealift_installer.staging import Staging
 from sealift_manifests import parallel
 from sealift_manifests.bundle import Bundle, open_bundle
+from sealift_manifests.measured_units import measured
 from sealift_manifests.media import Media, MediaFile
 from sealift_manifests.trust import Trust
 from sealift_manifests.verify import measure
@@ -85,6 +87,16 @@ def stage(bundle: Bundle, folder: Path) -> None:
         staging.run(bundle, staging.plan(bundle), Unwatched())
 
 
+def compare(bundle: Bundle, _folder: Path) -> None:
+    units = CopySource(bundle).units["data-0001.pack"]
+    assert all(measured(bundle.pack_file(0), units))
+
+
+def copy(bundle: Bundle, _folder: Path) -> None:
+    blocks = CopySource(bundle).blocks("data-0001.pack", 0, lambda _: None)
+    assert sum(map(len, blocks)) == bundle.index.packs[0].size
+
+
 class Unwatched:
     """Progress that nobody looks at."""
 
@@ -95,7 +107,7 @@ class Unwatched:
         pass
 
 
-@pytest.mark.parametrize("way", [verify, stream, stage])
+@pytest.mark.parametrize("way", [verify, stream, stage, compare, copy])
 def test_what_is_wanted_next_is_asked_for_before_a_thread_is_free(
     bundle, late, way: Callable[[Bundle, Path], None], tmp_path
 ):
