@@ -41,7 +41,8 @@ def images(settings: Settings) -> Iterator[Result]:
         return
     image, plain = image_of(settings.inputs, settings.say, quick=settings.quick)
     root = settings.scratch("images")
-    title = f"{len(image.layers)} layers, {plain / 10**6:.0f} MB plain"
+    unpigz = "with" if shutil.which("unpigz") else "without"
+    title = f"{len(image.layers)} layers, {plain / 10**6:.0f} MB plain, {unpigz} unpigz"
     result = Result("images", title, plain)
     name = f"sealift-bench-{os.getpid()}:1"
     try:
@@ -61,6 +62,10 @@ def images(settings: Settings) -> Iterator[Result]:
     result.compare(FETCH, PULL, FETCH_AIM)
     result.compare(BUILD, PULL)
     result.compare(INSTALL, LOAD, INSTALL_AIM)
+    result.notes.append(
+        "an engine that finds unpigz (the package pigz) when it starts undoes the gzip "
+        "of layers with it, and else with its own code"
+    )
     compressed = sum(len(layer.data) for layer in image.layers)
     result.judge("size as the registry has it / plain", compressed / plain)
     yield result
