@@ -21,6 +21,7 @@ from sealift_manifests.digests import Buffer, Digest, digest_of, from_hex
 from sealift_manifests.index import MAX_CHUNK, Content, Index, base_chunk
 from sealift_manifests.parallel import core_count
 
+from sealift_bundler.behind import checksum
 from sealift_bundler.buffers import Buffers
 from sealift_bundler.encode import encode
 from sealift_bundler.inorder import InOrder
@@ -206,7 +207,8 @@ class Packer:
             self.buffers.give_back(room)
         raw = encoded.codec == RAW
         stored_digest = digest if raw else digest_of(encoded.stored)
-        return Measured(digest, width, len(data), encoded, stored_digest)
+        check = checksum(encoded.stored)
+        return Measured(digest, width, len(data), encoded, stored_digest, check)
 
     def _measure_only(self, data: Buffer, width: int) -> Measured:
         return Measured(digest_of(data), width)

@@ -17,7 +17,7 @@ from sealift_manifests.digests import Digest, from_hex
 from sealift_manifests.errors import SealiftError
 from sealift_manifests.index import Chunk, Pack
 
-from sealift_bundler.behind import ReadBehind
+from sealift_bundler.behind import ReadBehind, Written
 from sealift_bundler.encode import Encoded
 from sealift_bundler.inorder import InOrder
 from sealift_bundler.output import output_faults
@@ -32,7 +32,7 @@ _SYNC_EVERY = 128 << 20
 
 @dataclass(frozen=True)
 class Measured:
-    """A chunk, and the element width that its piece had.
+    """A chunk, the element width that its piece had, and what its stored bytes are.
 
     Of one that is expected to be stored already nothing else is known.
     """
@@ -42,6 +42,7 @@ class Measured:
     size: int = 0
     encoded: Encoded | None = None
     stored_digest: Digest | None = None
+    checksum: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class _Stretch(NamedTuple):
     place: Place
     first: int
     lines: tuple[Stored, ...]
+    written: tuple[Written, ...]
 
 
 class Packs:
@@ -99,7 +101,7 @@ class Packs:
         self._behind = ReadBehind()
         self._sync: Future[None] | None = None
         self._unsynced = 0
-        self._pending: list[Stored] = []
+        self._pending: list[tuple[Stored, Written]] = []
         self._is_sound = True
 
     @property
@@ -150,8 +152,9 @@ class Packs:
             stored_digest=stored_digest,
         )
         self.chunks.append(chunk)
+        fresh = Written(self._offset, size, measured.checksum)
+        self._pending.append((Stored(chunk, measured.asked), fresh))
         self._offset += size
-        self._pending.append(Stored(chunk, measured.asked))
         self._unsynced += size
         return hashed
 
@@ -173,9 +176,7 @@ class Packs:
                 if self._sink:
                     self._sink.cut(self._whole())
                     self._soundly(self._sink.sync)
-                    self._target.record.append(self._pending)
-                else:
-                    self._target.record.append(self._pending)
+                self._target.record.append([line for line, _ in self._pending])
         except (OSError, SealiftError):
             # The failure that led here is told; what was recorded before still holds.
             pass
@@ -268,7 +269,7 @@ class Packs:
         closed = Closed(pack.size, digest.result())
         self.digests[pack.name] = closed.digest
         self._target.record.append([*stretch.lines, closed])
-        self._read_behind(stretch)
+        self._behind.take(stretch.place, stretch.first, stretch.written)
 
     def _begin_pack(self, before: Pack) -> None:
         """Begin to count anew, behind this pack."""
@@ -296,17 +297,18 @@ class Packs:
 
     def _stretch(self, sink: Sink) -> _Stretch:
         """Return what was stored since the last sync, which counts anew."""
-        lines, self._pending, self._unsynced = self._pending, [], 0
-        return _Stretch(sink.place, len(self.chunks) - len(lines), tuple(lines))
+        fresh, self._pending, self._unsynced = self._pending, [], 0
+        return _Stretch(
+            sink.place,
+            len(self.chunks) - len(fresh),
+            tuple(line for line, _ in fresh),
+            tuple(written for _, written in fresh),
+        )
 
     def _sync_now(self, sink: Sink, stretch: _Stretch) -> None:
         self._soundly(sink.sync)
         self._target.record.append(stretch.lines)
-        self._read_behind(stretch)
-
-    def _read_behind(self, stretch: _Stretch) -> None:
-        chunks = [line.chunk for line in stretch.lines]
-        self._behind.take(stretch.place, stretch.first, chunks)
+        self._behind.take(stretch.place, stretch.first, stretch.written)
 
     def _soundly(self, sync: Callable[[], None]) -> None:
         """Sync; once that fails, nothing is known of bytes that are not recorded.
