@@ -60,6 +60,9 @@ PART = 16 << 20
 MANY = 20_000
 """Small files, of about 200 MB together."""
 
+LARGE = ("bf16-gauss",)
+"""What is measured at the size of the suite `model`, to be compared with it."""
+
 OTHERS = ("bf16-gauss", "fp16", "fp32", "fp8", "int4", "real", "files")
 QUICK = ("fp16", "files")
 
@@ -74,7 +77,9 @@ def dtypes(settings: Settings) -> Iterator[Result]:
     """Measure other weights, a real model, and many small files."""
     usual = QUICK if settings.quick else OTHERS
     for dtype in settings.dtypes or usual:
-        yield _measured("dtypes", dtype, settings.bytes(0.5, 1 / 64), settings)
+        usual_size = 2 if dtype in LARGE else 0.5
+        size = settings.bytes(usual_size, 1 / 64)
+        yield _measured("dtypes", dtype, size, settings)
 
 
 def make_input(kind: str, size: int, folder: Path) -> Path:
