@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from making import noise
-from sealift_bundler import direct, reading
+from sealift_bundler import direct, page_cache, reading
 from sealift_bundler.buffers import Buffers
 from sealift_bundler.chunking import Piece
 from sealift_bundler.direct import DirectFile
@@ -138,6 +138,19 @@ def test_what_lies_in_memory_is_not_read_from_the_disk(
         (DATA[piece.offset : piece.end], piece.width) for piece in PIECES
     ]
     assert opened == [straight]
+
+
+def test_where_nobody_tells_a_file_counts_as_in_memory(fd, monkeypatch):
+    def refuse(*how, **more) -> None:
+        raise OSError(errno.ENODEV, "No such device")
+
+    monkeypatch.setattr(page_cache.mmap, "mmap", refuse)
+
+    assert page_cache.cached_share(fd) == 1.0
+
+
+def test_a_file_that_was_just_written_is_in_memory(fd):
+    assert page_cache.cached_share(fd) == 1.0
 
 
 def test_a_file_of_one_piece_is_read_without_any_ado(fd, monkeypatch):
