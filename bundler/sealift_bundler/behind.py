@@ -26,20 +26,15 @@ from sealift_manifests.verification import Damage
 
 from sealift_bundler.buffers import Buffers
 from sealift_bundler.direct import DirectFile
+from sealift_bundler.record import Stored
 from sealift_bundler.sinks import Place
 
 
 class Written(NamedTuple):
-    """Bytes of a pack that are to be given back, and their checksum."""
+    """A chunk that is to be given back, and the checksum of its stored bytes."""
 
-    offset: int
-    size: int
+    line: Stored
     checksum: bytes
-
-    @property
-    def end(self) -> int:
-        """The offset of the first byte behind them."""
-        return self.offset + self.size
 
 
 def checksum(data: Buffer) -> bytes:
@@ -93,8 +88,9 @@ class ReadBehind:
             return
         fd = os.open(place.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            start, size = chunks[0].offset, chunks[-1].end - chunks[0].offset
-            os.posix_fadvise(fd, place.start + start, size, os.POSIX_FADV_DONTNEED)
+            start, end = chunks[0].line.chunk.offset, chunks[-1].line.end
+            at, size = place.start + start, end - start
+            os.posix_fadvise(fd, at, size, os.POSIX_FADV_DONTNEED)
             with closing(DirectFile(fd)) as file:
                 for number, chunk in enumerate(chunks, first):
                     self._compare(file, place, number, chunk)
@@ -102,22 +98,23 @@ class ReadBehind:
             os.close(fd)
 
     def _compare(
-        self, file: DirectFile, place: Place, number: int, chunk: Written
+        self, file: DirectFile, place: Place, number: int, written: Written
     ) -> None:
+        chunk = written.line.chunk
         try:
             at = place.start + chunk.offset
-            stored = file.read(self._buffers, at, chunk.size)
+            stored = file.read(self._buffers, at, chunk.stored_size)
         except (OSError, EOFError):
             kind, detail = "unreadable", "cannot be read"
         else:
-            is_good = checksum(stored) == chunk.checksum
+            is_good = checksum(stored) == written.checksum
             self._buffers.give_back(stored)
             if is_good:
                 self.good.add(number)
                 return
             kind, detail = "changed", "is not what was written"
         self.bad = number
-        ranges = ((chunk.offset, chunk.end),)
+        ranges = ((chunk.offset, written.line.end),)
         raise not_given_back([Damage(place.name, place.label, kind, detail, ranges)])
 
 

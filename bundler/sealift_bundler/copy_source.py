@@ -124,8 +124,7 @@ class CopySource:
 
         def expect(number: int) -> int:
             unit = units[number]
-            for file in self.bundle.media.copies(name)[:1]:
-                file.expect(unit.start, unit.end - unit.start)
+            self.bundle.media.expect(name, unit.start, unit.end - unit.start)
             return number
 
         numbers = map(expect, range(skipped, len(units)))

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from sealift_manifests.digests import Buffer
 from sealift_manifests.errors import BusyError
-from sealift_manifests.measured_units import measured
+from sealift_manifests.measured_units import bad_ranges, measured
 from sealift_manifests.media import MediaFile
 from sealift_manifests.parity import Unit
 
@@ -174,12 +174,7 @@ class MediumFolder:
             try:
                 from_memory = forget(fd)
                 file = self._media_file(fd, path)
-                bad = []
-                for unit, is_good in zip(units, measured(file, units), strict=True):
-                    progress(unit.end - unit.start)
-                    if not is_good:
-                        bad.append((unit.start, unit.end))
-                return ReadBack(tuple(bad), from_memory)
+                return ReadBack(bad_ranges(file, units, progress), from_memory)
             finally:
                 os.close(fd)
 

@@ -63,7 +63,6 @@ class _Stretch(NamedTuple):
 
     place: Place
     first: int
-    lines: tuple[Stored, ...]
     written: tuple[Written, ...]
 
 
@@ -101,7 +100,7 @@ class Packs:
         self._behind = ReadBehind()
         self._sync: Future[None] | None = None
         self._unsynced = 0
-        self._pending: list[tuple[Stored, Written]] = []
+        self._pending: list[Written] = []
         self._is_sound = True
 
     @property
@@ -152,8 +151,8 @@ class Packs:
             stored_digest=stored_digest,
         )
         self.chunks.append(chunk)
-        fresh = Written(self._offset, size, measured.checksum)
-        self._pending.append((Stored(chunk, measured.asked), fresh))
+        line = Stored(chunk, measured.asked)
+        self._pending.append(Written(line, measured.checksum))
         self._offset += size
         self._unsynced += size
         return hashed
@@ -176,7 +175,7 @@ class Packs:
                 if self._sink:
                     self._sink.cut(self._whole())
                     self._soundly(self._sink.sync)
-                self._target.record.append([line for line, _ in self._pending])
+                self._target.record.append([each.line for each in self._pending])
         except (OSError, SealiftError):
             # The failure that led here is told; what was recorded before still holds.
             pass
@@ -268,8 +267,7 @@ class Packs:
         self._soundly(sink.close)
         closed = Closed(pack.size, digest.result())
         self.digests[pack.name] = closed.digest
-        self._target.record.append([*stretch.lines, closed])
-        self._behind.take(stretch.place, stretch.first, stretch.written)
+        self._note(stretch, closed)
 
     def _begin_pack(self, before: Pack) -> None:
         """Begin to count anew, behind this pack."""
@@ -298,16 +296,15 @@ class Packs:
     def _stretch(self, sink: Sink) -> _Stretch:
         """Return what was stored since the last sync, which counts anew."""
         fresh, self._pending, self._unsynced = self._pending, [], 0
-        return _Stretch(
-            sink.place,
-            len(self.chunks) - len(fresh),
-            tuple(line for line, _ in fresh),
-            tuple(written for _, written in fresh),
-        )
+        return _Stretch(sink.place, len(self.chunks) - len(fresh), tuple(fresh))
 
     def _sync_now(self, sink: Sink, stretch: _Stretch) -> None:
         self._soundly(sink.sync)
-        self._target.record.append(stretch.lines)
+        self._note(stretch)
+
+    def _note(self, stretch: _Stretch, *end: Closed) -> None:
+        """Record what is synced, and have it read back."""
+        self._target.record.append([*(each.line for each in stretch.written), *end])
         self._behind.take(stretch.place, stretch.first, stretch.written)
 
     def _soundly(self, sync: Callable[[], None]) -> None:

@@ -220,8 +220,8 @@ class Bundle:
         """
         chunk = self.index.chunks[number]
         if not chunk.is_base:
-            for file in self.media.copies(self.index.packs[chunk.pack].name)[:1]:
-                file.expect(chunk.offset, chunk.stored_size)
+            name = self.index.packs[chunk.pack].name
+            self.media.expect(name, chunk.offset, chunk.stored_size)
         return number
 
     def _fault(self, number: int, errors: List[SealiftError]) -> SealiftError:

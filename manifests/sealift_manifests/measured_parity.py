@@ -10,9 +10,9 @@ from typing import Dict, List, Tuple
 
 from sealift_manifests.bundle import Bundle
 from sealift_manifests.measured_packs import Progress, joined
+from sealift_manifests.measured_units import bad_ranges
 from sealift_manifests.media import MediaFile
 from sealift_manifests.parity import ParityFile
-from sealift_manifests.rebuild import bad_blocks
 from sealift_manifests.verification import Damage
 
 _SPARE = "only rebuilding would need it"
@@ -32,7 +32,7 @@ class MeasuredParity:
                 self._measure(file, copy, progress)
 
     def _measure(self, file: ParityFile, copy: MediaFile, progress: Progress) -> None:
-        bad = joined(bad_blocks(copy, file, progress))
+        bad = joined(bad_ranges(copy, file.units(0, file.size), progress))
         if not bad and copy.size == file.size:
             self._good.setdefault(copy.place, []).append(file.name)
             return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Generator, Iterable
+from typing import Callable, Generator, Iterable, Tuple
 
 from sealift_manifests.digests import digest_of
 from sealift_manifests.errors import PayloadError
@@ -21,6 +21,21 @@ def measured(file: MediaFile, units: Iterable[Unit]) -> Generator[bool, None, No
         return unit
 
     return ordered_map(lambda unit: is_good(file, unit), map(expect, units))
+
+
+def bad_ranges(
+    file: MediaFile, units: Iterable[Unit], progress: Callable[[int], None]
+) -> Tuple[Tuple[int, int], ...]:
+    """Return the ranges [start, end) of the units that a file does not hold.
+
+    `progress` is told of the bytes that were measured.
+    """
+    units, bad = tuple(units), []
+    for unit, good in zip(units, measured(file, units)):
+        progress(unit.end - unit.start)
+        if not good:
+            bad.append((unit.start, unit.end))
+    return tuple(bad)
 
 
 def is_good(file: MediaFile, unit: Unit) -> bool:

@@ -192,6 +192,11 @@ class Media:
         """Return the files of this name; none if it is on no medium."""
         return tuple(self._found.get(name, ()))
 
+    def expect(self, name: str, offset: int, size: int) -> None:
+        """Have the medium of the first file of this name read these bytes ahead."""
+        for file in self.copies(name)[:1]:
+            file.expect(offset, size)
+
     def open(self, name: str) -> MediaFile:
         """Return the first file of this name; raise PayloadError if none is there."""
         packs = [found for found in self._found if found.endswith(".pack")]

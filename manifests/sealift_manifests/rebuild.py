@@ -11,7 +11,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from threading import BoundedSemaphore
 from typing import (
-    Callable,
     Dict,
     Iterable,
     Iterator,
@@ -26,10 +25,10 @@ from sealift_manifests.digests import digest_of
 from sealift_manifests.erasure import Sum, weights
 from sealift_manifests.errors import PayloadError
 from sealift_manifests.index import Chunk, Index
-from sealift_manifests.measured_units import is_good, measured
+from sealift_manifests.measured_units import is_good
 from sealift_manifests.media import Media, MediaFile
 from sealift_manifests.parallel import Scratch
-from sealift_manifests.parity import Group, Parity, ParityFile, Unit
+from sealift_manifests.parity import Group, Parity, Unit
 
 _AT_ONCE = 2
 """One rebuilds while another reads; more would only take memory from each other."""
@@ -241,19 +240,3 @@ class Rebuilder:
 
 def _range(chunk: Chunk) -> Tuple[int, int]:
     return chunk.offset, chunk.offset + chunk.stored_size
-
-
-def bad_blocks(
-    file: MediaFile, parity: ParityFile, progress: Callable[[int], None]
-) -> List[Tuple[int, int]]:
-    """Measure a copy of a parity file; return the ranges of its bad blocks.
-
-    `progress` is told of the bytes that were measured.
-    """
-    units = tuple(parity.units(0, parity.size))
-    bad = []
-    for unit, good in zip(units, measured(file, units)):
-        progress(unit.end - unit.start)
-        if not good:
-            bad.append((unit.start, unit.end))
-    return bad
